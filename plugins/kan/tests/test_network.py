@@ -1,12 +1,15 @@
+import itertools
+
 import numpy as np
 import pytest
+
 from zoo_kan.network import EdgeLayer, KANNetwork
 
 
 def make_network(widths=(3, 4, 2), grid=5, order=3, base="silu", seed=0):
     rng = np.random.default_rng(seed)
     layers = []
-    for n_in, n_out in zip(widths, widths[1:], strict=False):
+    for n_in, n_out in itertools.pairwise(widths):
         layers.append(
             EdgeLayer(
                 lower=rng.uniform(-2, -1, n_in),

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy.interpolate import BSpline
+
 from zoo_kan import spline
 
 

@@ -218,7 +218,9 @@ class KANNetwork:
         """
         n_layers, order, base = config.get("n_layers"), config.get("order"), config.get("base")
         if not isinstance(n_layers, int) or not 1 <= n_layers <= 64:
-            raise ValueError(f"n_layers of a KAN must be an integer from 1 to 64. Got {n_layers!r}.")
+            raise ValueError(
+                f"n_layers of a KAN must be an integer from 1 to 64. Got {n_layers!r}."
+            )
         if order not in spline.ORDERS:
             raise ValueError(f"order of a KAN must be one of {spline.ORDERS}. Got {order!r}.")
         if base not in BASES:
@@ -263,7 +265,9 @@ class KANNetwork:
                 base=base,
             )
             if not (layer.lower < layer.upper).all():
-                raise ValueError(f"Grid ends of layer {number} of a KAN must satisfy lower < upper.")
+                raise ValueError(
+                    f"Grid ends of layer {number} of a KAN must satisfy lower < upper."
+                )
             layers.append(layer)
             width = n_out
         return cls(

@@ -51,6 +51,6 @@ def zoo_register_demos(register: Callable[[zoo.DemoSpec], None]) -> None:
         zoo.DemoSpec(
             name="kan",
             target="zoo_kan.demo:run",
-            summary="A law from measurements, a regression and a classification, each read as a formula.",
+            summary="A law from measurements, a regression, a classification: each as a formula.",
         )
     )

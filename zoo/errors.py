@@ -10,6 +10,7 @@
     ├── SpecError                  a ModelSpec is malformed            (also ValueError)
     ├── UnknownModelError          no model, task or checkpoint of that name (also LookupError)
     ├── SourceError                a path or hub address leads nowhere (also FileNotFoundError)
+    ├── FolderExistsError          a folder that may not be replaced   (also FileExistsError)
     ├── ParameterError             a parameter a model does not have   (also TypeError)
     ├── DataError                  a table that cannot be used         (also ValueError)
     ├── FormatError                a file is not what it claims to be  (also ValueError)
@@ -28,6 +29,7 @@ __all__ = [
     "DataError",
     "DeviceError",
     "ExportError",
+    "FolderExistsError",
     "FormatError",
     "IntegrityError",
     "MissingDependencyError",
@@ -74,8 +76,12 @@ class SourceError(ZooError, FileNotFoundError):
     """A path or hub address leads nowhere."""
 
 
+class FolderExistsError(ZooError, FileExistsError):
+    """Something is in the place of a folder to be written and may not be replaced."""
+
+
 class ParameterError(ZooError, TypeError):
-    """A parameter that the model does not have."""
+    """A parameter that the model does not have, or whose value cannot be saved."""
 
 
 class DataError(ZooError, ValueError):

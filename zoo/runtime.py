@@ -119,7 +119,8 @@ class TabularRunner:
             self.n_features_in_ = shape[1] if fits else 0
         if self._names is not None:
             fits = fits and len(self._names) == self.n_features_in_
-            self.feature_names_in_ = np.array(self._names, dtype=object)
+            if metadata.get("feature_names") is not None:
+                self.feature_names_in_ = np.array(self._names, dtype=object)
         if not fits or not {"prediction", "label"} & set(self._outputs):
             raise FormatError(
                 f"The graph of {bundle.folder} must take one matrix, or the columns that its "
@@ -206,18 +207,23 @@ class TabularRunner:
         if self._columns is None and isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
             return {self._inputs[0]["name"]: self._read_matrix(X)}
         columns = self._split(X)
-        heights = {name: len(column) for name, column in columns.items()}
+        if self._columns is None:
+            dtypes = [self._inputs[0]["dtype"]] * len(columns)
+        else:
+            dtypes = [value["dtype"] for value in self._inputs]
+        arrays = [
+            self._read(column, name, dtype)
+            for (name, column), dtype in zip(columns.items(), dtypes, strict=True)
+        ]
+        heights = {name: len(array) for name, array in zip(columns, arrays, strict=True)}
         if len(set(heights.values())) > 1:
             raise DataError(f"The columns of X must have the same number of rows. Got {heights}.")
         if not min(heights.values(), default=0):
             raise DataError("X must have at least one row. Got none.")
         if self._columns is None:
-            kind = self._inputs[0]["dtype"]
-            arrays = [self._read(column, name, kind) for name, column in columns.items()]
             return {self._inputs[0]["name"]: np.stack(arrays, axis=1)}
         return {
-            value["name"]: self._read(columns[name], name, value["dtype"])[:, None]
-            for name, value in zip(self._columns, self._inputs, strict=True)
+            value["name"]: array[:, None] for value, array in zip(self._inputs, arrays, strict=True)
         }
 
     def _run(self, X: Any, output: str) -> NDArray:

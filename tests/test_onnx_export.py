@@ -349,3 +349,11 @@ def test__labels__every_type__survives_graph_and_manifest(
 def test__labels__classes_without_a_type__are_refused(classes: list[Any]) -> None:
     with pytest.raises(ExportError, match=r"must all be text, or all be whole numbers"):
         graph_classes(np.array(classes, dtype=object))
+
+
+def test__zoo__plain_import__reaches_the_subpackage() -> None:
+    code = "import zoo; print(zoo.onnx.Export.__name__)"
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "Export"

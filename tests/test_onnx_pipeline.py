@@ -503,7 +503,7 @@ def test__to_onnx__dtype_none__follows_the_floats_of_the_rows(table: Any, expect
         (X[0], r"must have shape \(n_samples, n_features\), none of them 0. Got \(4,\)"),
         (X[:0], r"Got \(0, 4\)"),
         (FRAME.iloc[:0], "must be at least one. Got none"),
-        ({"a": [1.0]}, "must be an array or DataFrame"),
+        ({"a": [1.0]}, r"must be an array or a pandas DataFrame. Got a builtins.dict"),
         (FRAME[NUMBERS].set_axis(["a", "a", "b", "c"], axis=1), "must have different names"),
         (FRAME[NUMBERS].assign(label=pd.Timestamp("2020-01-01")), "'label' must hold numbers"),
     ],

@@ -41,9 +41,12 @@ _HOME = {
     "load": "zoo.loading",
     "load_onnx": "zoo.runtime",
 }
+_SUBPACKAGES = ("onnx", "testing")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:  # zoo.onnx.to_onnx(...) after a plain import zoo
+        return importlib.import_module(f"zoo.{name}")
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")

@@ -47,10 +47,6 @@ def column_reader(table: Any) -> tuple[list[str], Callable[[str], Any]] | None:
     return [str(name) for name in names], lambda name: table[originals[name]]
 
 
-def _missing(values: NDArray) -> NDArray[np.bool_]:
-    return np.array([_is_missing(value) for value in values], dtype=bool)
-
-
 def _is_missing(value: object) -> bool:
     # pandas.NA and NaT go by the name of their type: comparing NA gives NA.
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
@@ -93,7 +89,7 @@ def numeric_column(column: Any, name: str) -> NDArray[np.float64]:
         return values.astype(np.float64)
     if values.dtype.kind != "O":
         raise _not_numeric(name, values[0] if len(values) else values.dtype.name)
-    missing = _missing(values)
+    missing = np.array([_is_missing(value) for value in values], dtype=bool)
     numbers = np.full(len(values), np.nan)
     for row in np.flatnonzero(~missing):
         if isinstance(values[row], str | bytes):
@@ -129,7 +125,10 @@ def text_column(column: Any, name: str) -> NDArray:
     zoo.errors.DataError
         It is not one-dimensional.
     """
-    values = _flat(column, name).astype(object)
-    texts = np.array([str(value) for value in values], dtype=object)
-    texts[_missing(values)] = MISSING_TEXT
-    return texts
+    values = _flat(column, name).tolist()
+    texts = [value if type(value) is str else _text(value) for value in values]
+    return np.array(texts, dtype=object)
+
+
+def _text(value: object) -> str:
+    return MISSING_TEXT if _is_missing(value) else str(value)

@@ -38,7 +38,7 @@ def to_onnx(model: Any, X: Any, *, dtype: str | None = None, opset: int = 20) ->
     model : estimator
         A fitted regressor or classifier: a `sklearn.pipeline.Pipeline`, a meta-estimator, or an
         estimator of the zoo.
-    X : array-like or DataFrame of shape (n_samples, n_features)
+    X : array-like or pandas.DataFrame of shape (n_samples, n_features)
         Rows like those it was fitted on, from which names and types of the columns are taken. A
         table of numbers becomes one input ``X``; a DataFrame with text, or one whose columns a
         ``ColumnTransformer`` selects, becomes one input per column. A missing value in a text
@@ -85,7 +85,7 @@ def export_pipeline(
     ----------
     pipeline : estimator
         See `to_onnx`.
-    X : array-like or DataFrame of shape (n_samples, n_features)
+    X : array-like or pandas.DataFrame of shape (n_samples, n_features)
         Rows like those it was fitted on, to verify on.
     folder : path-like
         Where to write. It is whole or absent.

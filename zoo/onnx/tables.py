@@ -1,6 +1,7 @@
 """Rows on their way into a graph that is being made."""
 
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,8 +64,6 @@ class Table:
         zoo.errors.DataError
             A column holds neither numbers nor text, names repeat, or there are no rows.
         """
-        if isinstance(X, Mapping):
-            raise DataError("The rows an export starts from must be an array or DataFrame.")
         named = column_reader(X)
         if named is None:
             source = np.asarray(X)
@@ -76,6 +75,12 @@ class Table:
             names = [position_name(number) for number in range(source.shape[1])]
             raw = dict(zip(names, source.T, strict=True))
         else:
+            pandas = sys.modules.get("pandas")
+            if pandas is None or not isinstance(X, pandas.DataFrame):
+                raise DataError(
+                    f"The rows an export starts from must be an array or a pandas DataFrame. "
+                    f"Got a {type(X).__module__}.{type(X).__qualname__}."
+                )
             source, (names, column) = X, named
             if len(set(names)) < len(names):
                 raise DataError(f"The columns of X must have different names. Got {names}.")

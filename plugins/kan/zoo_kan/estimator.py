@@ -1,0 +1,388 @@
+"""Kolmogorov-Arnold networks as scikit-learn estimators (arXiv 2404.19756).
+
+Departures from the paper: training is by Levenberg-Marquardt where that is affordable, the shape
+grows from the additive model upwards instead of being pruned from a large one, and how smooth each
+edge is follows from the data. Everything fitted is numpy arrays and plain Python.
+"""
+
+import warnings
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from zoo_kan._base import BaseKAN
+from zoo_kan._training import Rows
+from zoo_kan._validation import check_parameters
+from zoo_kan.solvers.loss import probabilities
+
+__all__ = ["KANClassifier", "KANRegressor"]
+
+Array = NDArray[np.floating]
+
+
+class KANRegressor(RegressorMixin, BaseKAN):
+    """Regression by a Kolmogorov-Arnold network: a learned function on every edge.
+
+    Inputs and targets are standardised inside the network. Beyond the range of the training data
+    an edge continues along its tangent. Fitting is deterministic for a given ``random_state``, and
+    a sample weight of 2 is the same as the row twice.
+
+    Parameters
+    ----------
+    hidden : "auto", int or tuple of int, default="auto"
+        Hidden nodes per layer. ``()`` is the additive model. ``"auto"`` starts there and grows one
+        hidden layer for as long as generalised cross-validation expects a lower error on new data;
+        the solvers "lbfgs" and "adam" take the additive model.
+    grid : "auto" or int, default="auto"
+        Intervals of each edge's grid. ``"auto"`` lets "lm" refine 3, 5, 10, 20, 40 while it helps,
+        and is 8 for the others.
+    order : int, default=3
+        Degree of the splines, 1 to 5.
+    base : {"silu", "linear", "none"}, default="silu"
+        Function beside the spline on every edge.
+    solver : {"auto", "lm", "lbfgs", "adam"}, default="auto"
+        Levenberg-Marquardt, full-batch L-BFGS, or Adam on minibatches of a skorch net. ``"auto"``
+        takes the first that is affordable for the number of rows and parameters.
+    smoothness : "auto" or float, default="auto"
+        Price of the squared second derivative of the edges. ``"auto"`` lets "lm" learn one for
+        every edge; "lbfgs" does so too, less exactly, and "adam" takes 3e-5.
+    sparsity : float, default=0.0
+        Price of the edges' L1 norm and entropy, which leaves fewer of them alive.
+    max_iter : int, default=200
+        Most iterations per shape tried; epochs for "adam".
+    tol : float, default=1e-4
+        Stop when the objective falls by a smaller share than this; "lbfgs", whose steps are
+        smaller, takes a thousandth of it and "adam" does all its epochs.
+    early_stopping : bool, default=False
+        Whether a part of the rows is held out, to stop and to choose shape and grid by.
+    validation_fraction : float, default=0.1
+        That part.
+    warm_start : bool, default=False
+        Whether a further ``fit`` goes on from the present network.
+    keep_rows : int, default=2000
+        How many training rows to keep in ``rows_``, for `to_symbolic`, `prune` and `plot`. They
+        are saved along with the estimator; 0 keeps none.
+    solver_params : dict, optional
+        ``"progress"``: a function called with every entry of ``history_``. With "adam" further
+        arguments of ``skorch.NeuralNet``, such as ``callbacks``, ``batch_size``, ``lr``, and
+        ``dtype``, "float32" or "float64".
+    random_state : int, RandomState, Generator or None, default=None
+    verbose : int, default=0
+        Print every iteration.
+
+    Attributes
+    ----------
+    network_ : KANNetwork
+        The fitted network, which predicts in numpy.
+    solver_ : str
+        The solver that was used.
+    n_iter_ : int
+        Iterations of all shapes tried.
+    loss_ : float
+        Mean squared error of the standardised targets on the training rows.
+    history_ : list of dict
+        One entry per iteration of the shape that was kept.
+    converged_ : bool
+        Whether ``tol`` was reached before ``max_iter``.
+    smoothness_ : float
+        Smoothness price, the geometric mean over edges where it was learned.
+    effective_parameters_ : float
+        Parameters that the data, rather than the smoothness, determine.
+    rows_ : dict of ndarray
+        Training rows kept: "X" (k, n_features), "y" (k,) or (k, n_outputs), "weight" (k,).
+    net_ : skorch.NeuralNet or None
+        The skorch net of the solver "adam". It is not pickled.
+    n_outputs_ : int
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Defined if X has feature names that are all strings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from zoo_kan import KANRegressor
+    >>> X = np.random.default_rng(0).uniform(-1, 1, (300, 2))
+    >>> y = np.exp(np.sin(np.pi * X[:, 0]) + X[:, 1] ** 2)
+    >>> KANRegressor(random_state=0).fit(X, y).score(X, y) > 0.9999
+    True
+    """
+
+    _loss = "squared"
+    n_outputs_: int
+
+    def __init__(
+        self,
+        *,
+        hidden: Any = "auto",
+        grid: Any = "auto",
+        order: int = 3,
+        base: str = "silu",
+        solver: str = "auto",
+        smoothness: Any = "auto",
+        sparsity: float = 0.0,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        keep_rows: int = 2000,
+        solver_params: dict[str, Any] | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.hidden = hidden
+        self.grid = grid
+        self.order = order
+        self.base = base
+        self.solver = solver
+        self.smoothness = smoothness
+        self.sparsity = sparsity
+        self.max_iter = max_iter
+        self.tol = tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.keep_rows = keep_rows
+        self.solver_params = solver_params
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), optional
+            Frequencies: a row of weight 2 counts as two rows, one of weight 0 not at all.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not what it may be, or the data are not finite numbers.
+        """
+        check_parameters(type(self).__name__, self.get_params(deep=False))
+        rows, target = validate_data(
+            self, X, y, dtype=np.float64, y_numeric=True, multi_output=True, ensure_min_samples=2
+        )
+        if target.ndim == 2 and target.shape[1] == 1:
+            warnings.warn(
+                "A column-vector y was passed when a 1d array was expected.",
+                DataConversionWarning,
+                stacklevel=2,
+            )
+            target = target.ravel()
+        kept, weight = self._positive_rows(rows, sample_weight)
+        target = target.astype(np.float64)[kept]
+        self.n_outputs_ = 1 if target.ndim == 1 else target.shape[1]
+        training = Rows(rows[kept], self._as_targets(target), weight[kept])
+        groups = np.zeros(len(target), dtype=int)
+        return self._train(training, target, groups, np.ones(len(target)))
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        """
+        values = self._raw(X)
+        return values[:, 0] if self.n_outputs_ == 1 else values
+
+    def _encode(self, y: NDArray) -> NDArray:
+        return y.astype(np.float64)
+
+    def _as_targets(self, y: NDArray) -> Array:
+        return y[:, None] if y.ndim == 1 else y
+
+    def _output_names(self) -> list[str] | None:
+        return None
+
+
+class KANClassifier(ClassifierMixin, BaseKAN):
+    """Classification by a Kolmogorov-Arnold network whose outputs are logits.
+
+    Two classes have one logit, more classes one each. See `KANRegressor` for what both share.
+
+    Parameters
+    ----------
+    hidden, grid, order, base, solver, smoothness, sparsity, max_iter, tol
+        As in `KANRegressor`; the shape is chosen by Akaike's criterion.
+    early_stopping, validation_fraction, warm_start, keep_rows, solver_params, random_state, verbose
+        As in `KANRegressor`. The held-out part has its share of every class.
+    class_weight : "balanced", dict or None, default=None
+        Weight of each class, multiplied with the sample weights; classes that a dict does not name
+        have weight 1.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    loss_ : float
+        Mean log loss on the training rows.
+    rows_ : dict of ndarray
+        Training rows kept; "y" holds indices into ``classes_``.
+    network_, solver_, n_iter_, history_, converged_, smoothness_, effective_parameters_, net_
+        As in `KANRegressor`.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Defined if X has feature names that are all strings.
+    """
+
+    _loss = "logistic"
+    classes_: NDArray
+
+    def __init__(
+        self,
+        *,
+        hidden: Any = "auto",
+        grid: Any = "auto",
+        order: int = 3,
+        base: str = "silu",
+        solver: str = "auto",
+        smoothness: Any = "auto",
+        sparsity: float = 0.0,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        class_weight: Any = None,
+        keep_rows: int = 2000,
+        solver_params: dict[str, Any] | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.hidden = hidden
+        self.grid = grid
+        self.order = order
+        self.base = base
+        self.solver = solver
+        self.smoothness = smoothness
+        self.sparsity = sparsity
+        self.max_iter = max_iter
+        self.tol = tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.class_weight = class_weight
+        self.keep_rows = keep_rows
+        self.solver_params = solver_params
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Classes: numbers, strings or booleans.
+        sample_weight : array-like of shape (n_samples,), optional
+            Frequencies: a row of weight 2 counts as two rows, one of weight 0 not at all.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not what it may be, the data are not finite numbers, or there are
+            fewer than two classes.
+        """
+        check_parameters(type(self).__name__, self.get_params(deep=False))
+        rows, labels = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        check_classification_targets(labels)
+        kept, weight = self._positive_rows(rows, sample_weight)
+        rows, labels, weight = rows[kept], labels[kept], weight[kept]
+        classes, indices = np.unique(labels, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs rows of at least two classes. Got one class, "
+                f"{classes[0]!r}."
+            )
+        if self.warm_start and not np.array_equal(getattr(self, "classes_", classes), classes):
+            raise ValueError(
+                f"warm_start=True of {type(self).__name__} needs the classes of the earlier fit, "
+                f"{list(self.classes_)}. Got {list(classes)}."
+            )
+        self.classes_ = classes
+        training = Rows(rows, self._as_targets(indices), weight)
+        return self._train(training, indices, indices, self._class_weights(indices, weight))
+
+    def _class_weights(self, indices: NDArray, weight: Array) -> Array:
+        """Weight (n,) of every row by its class."""
+        if self.class_weight is None:
+            return np.ones(len(indices))
+        if self.class_weight == "balanced":
+            counts = np.bincount(indices, weights=weight)
+            per_class = weight.sum() / (len(counts) * counts)
+        else:
+            per_class = np.array([self.class_weight.get(label, 1.0) for label in self.classes_])
+        return per_class[indices]
+
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """Predict class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``.
+        """
+        return probabilities(self._raw(X))
+
+    def predict(self, X: ArrayLike) -> NDArray:
+        """Predict classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
+
+    def _encode(self, y: NDArray) -> NDArray:
+        unknown = sorted(set(y.tolist()) - set(self.classes_.tolist()), key=str)
+        if unknown:
+            raise ValueError(
+                f"y of {type(self).__name__} must hold classes of the fit, "
+                f"{self.classes_.tolist()}. Got {unknown}."
+            )
+        return np.searchsorted(self.classes_, y)
+
+    def _as_targets(self, y: NDArray) -> Array:
+        if len(self.classes_) == 2:
+            return y[:, None].astype(np.float64)
+        return np.eye(len(self.classes_))[y]
+
+    def _output_names(self) -> list[str] | None:
+        names = [str(label) for label in self.classes_]
+        return names[1:] if len(names) == 2 else names

@@ -39,6 +39,7 @@ numpydoc_xref_param_type = False
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
+    "backreferences_dir": "gallery/backreferences",
     "filename_pattern": r"[\\/]plot_",
     # the other scripts of the folder are run from a shell, and the plugin is a distribution
     "ignore_pattern": r"third_party_plugin|deploy",
@@ -57,6 +58,10 @@ html_title = "zoo"
 html_static_path = ["_static"]
 html_css_files = ["zoo.css"]
 html_show_sourcelink = False
+# a page without pages below it needs no list of them
+html_sidebars = {
+    page: [] for page in ("index", "tutorial", "kan", "deploy", "plugins", "errors", "changelog")
+}
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,

@@ -3,13 +3,13 @@ Fit, look, read
 ===============
 
 A regression from noisy samples: the network is an ordinary estimator in a pipeline and a grid
-search, then it is drawn, pruned and read as a formula.
+search, is drawn, and read as a formula.
 """
 
 # %%
 # The data
 # --------
-# A thousand samples of :math:`e^{\sin \pi x + y^2}`, the example of the KAN paper, with 1%
+# A thousand samples of ``exp(sin(pi * x1) + x2**2)``, the example of the KAN paper, with 1%
 # of noise and a third column that has nothing to do with it.
 
 import numpy as np
@@ -21,8 +21,8 @@ from sklearn.preprocessing import FunctionTransformer
 import zoo
 
 rng = np.random.default_rng(0)
-X = pd.DataFrame(rng.uniform(-1, 1, (1000, 3)), columns=["x", "y", "noise"])
-target = np.exp(np.sin(np.pi * X["x"]) + X["y"] ** 2)
+X = pd.DataFrame(rng.uniform(-1, 1, (1000, 3)), columns=["x1", "x2", "noise"])
+target = np.exp(np.sin(np.pi * X["x1"]) + X["x2"] ** 2)
 target = target + 0.01 * target.std() * rng.normal(size=len(X))
 X_train, X_test, y_train, y_test = train_test_split(X, target, random_state=0)
 

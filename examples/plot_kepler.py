@@ -55,7 +55,7 @@ a, M = sympy.symbols("a M", positive=True)
 logs = {"log_a": sympy.log(a), "log_M": sympy.log(M)}
 expression = formula.expressions_[0]
 law = sympy.exp(expression.subs({s: logs[s.name] for s in expression.free_symbols}))
-print("T =", sympy.powsimp(sympy.expand(law)).evalf(4))
+print("T =", law)
 
 # %%
 # A world that it has never seen

@@ -60,8 +60,9 @@ def test__public_names__of_every_package__are_in_the_api_reference():
     import zoo.onnx
     import zoo.testing
 
+    zoo_kan = pytest.importorskip("zoo_kan", reason="its page is part of the reference")
     reference = "".join(path.read_text(encoding="utf-8") for path in (DOCS / "api").glob("*.md"))
-    for package in (zoo, zoo.onnx, zoo.testing):
+    for package in (zoo, zoo.onnx, zoo.testing, zoo_kan):
         for name in package.__all__:
             assert re.search(rf"^\s+(~?{package.__name__}\.)?{name}$", reference, re.MULTILINE), (
                 name

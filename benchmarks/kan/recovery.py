@@ -7,7 +7,7 @@ if it is the law: sympy finds the difference to be zero, or the two expressions 
 structure and all constants agree to 1e-3. Agreement in numbers alone is shown (``close``), never
 counted.
 
-    python benchmarks/kan/recovery.py [--seeds 3] [--noise 0 0.01] [--laws 0 3 14]
+    python benchmarks/kan/recovery.py [--seeds 3] [--first-seed 0] [--noise 0 0.01] [--laws 0 3 14]
 """
 
 import argparse
@@ -141,6 +141,7 @@ def run_one(text: str, ranges: dict[str, tuple[float, float]], noise: float, see
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.01])
     parser.add_argument("--laws", type=int, nargs="+", default=list(range(len(LAWS))))
     arguments = parser.parse_args()
@@ -149,9 +150,10 @@ def main() -> None:
     for text, ranges in LAWS:
         print(f"  {text:26}", "  ".join(f"{n} in [{a:g}, {b:g}]" for n, (a, b) in ranges.items()))
     rows = []
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     for noise in arguments.noise:
         print(f"\nnoise {noise:g}\n{'law':26} seed proven close tried  fit s  formula s  found")
-        for index, seed in itertools.product(arguments.laws, range(arguments.seeds)):
+        for index, seed in itertools.product(arguments.laws, seeds):
             row = run_one(*LAWS[index], noise, seed)
             rows.append(row)
             print(
@@ -160,13 +162,10 @@ def main() -> None:
                 f"{row['formula_s']:>10}  {row['found'][:70]}",
                 flush=True,
             )
-    summary = {"benchmark": "kan recovery", "n_laws": len(arguments.laws)}
+    summary = {"benchmark": "kan recovery", "n_laws": len(arguments.laws), "seeds": list(seeds)}
     for noise in arguments.noise:
         here = [row for row in rows if row["noise"] == noise]
-        by_seed = [
-            sum(row["proven"] for row in here if row["seed"] == seed)
-            for seed in range(arguments.seeds)
-        ]
+        by_seed = [sum(row["proven"] for row in here if row["seed"] == seed) for seed in seeds]
         times = [row["formula_s"] for row in here]
         summary[f"noise {noise:g}"] = {
             "proven_by_seed": by_seed,

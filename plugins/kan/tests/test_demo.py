@@ -8,7 +8,7 @@ import pytest
 import sympy
 from rich.console import Console
 
-from zoo_kan.demo import run
+from zoo_kan.demo import run, tabular
 from zoo_kan.demo.chapter import Chapter, Finding, Formula, Picture, Table
 from zoo_kan.demo.comparison import Comparison, Metric
 from zoo_kan.demo.kepler import PowerLaw, Slopes, judge, read_power_law, simplest_fraction
@@ -177,7 +177,9 @@ def test__measure__folder_that_cannot_run__says_why(tmp_path):
 
 
 @pytest.mark.slow
-def test__demo__whole__finds_the_law_and_writes_everything(tmp_path):
+def test__demo__fewer_folds__finds_the_law_and_writes_everything(tmp_path, monkeypatch):
+    for name, value in (("FOLDS", 2), ("REPEATS", 1), ("STEPS", 5)):
+        monkeypatch.setattr(tabular, name, value)
     output = io.StringIO()
     run(tmp_path, Console(file=output, width=100))
     for name, pictures in (

@@ -158,7 +158,7 @@ def test__class_weight__balanced_with_sample_weights__equals_repeated_rows():
 def test__warm_start__second_fit__goes_on_from_the_first(solver):
     X, y = toy(200)
     model = KANRegressor(
-        hidden=(1,), grid=10, solver=solver, warm_start=True, max_iter=12, random_state=0
+        hidden=(1,), grid=10, solver=solver, warm_start=True, max_iter=3, random_state=0
     )
     first = model.fit(X, y).loss_
     shape = model.network_.widths
@@ -338,7 +338,7 @@ def test__fit__one_class__raises():
 
 
 def test__fit__all_weights_zero__raises():
-    with pytest.raises(ValueError, match=r"sample_weight of KANRegressor must hold .* non-zero"):
+    with pytest.raises(ValueError, match=r"at least one non-zero number"):
         KANRegressor().fit([[0.0], [1.0]], [0, 1], sample_weight=[0, 0])
 
 
@@ -413,7 +413,7 @@ def test__fit__constant_duplicated_huge_or_tiny_data__never_gives_nan(
     assert np.isfinite(predicted).all()
     assert np.isfinite(model.loss_)
     inside = predicted[:rows]
-    reach = 3 * np.ptp(y) + 1e-6 * np.abs(y).max()
+    reach = 3 * np.ptp(y) + 1e-6 * np.abs(y).max() + 1e-9
     assert inside.min() >= y.min() - reach
     assert inside.max() <= y.max() + reach
 

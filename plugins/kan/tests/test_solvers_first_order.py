@@ -193,7 +193,7 @@ def test__fit_adam__three_classes__learns_them():
         loss="logistic",
         max_iter=40,
         smoothness=1e-6,
-        net_params={"batch_size": 50},
+        net_params={"batch_size": 50, "lr": 0.05},
     )
     predicted = probabilities(result.network.forward(X)).argmax(axis=1)
     assert np.mean(predicted == labels) > 0.93

@@ -99,7 +99,7 @@ class KANRegressor(RegressorMixin, BaseKAN):
         The skorch net of the solver "adam". It is not pickled.
     n_outputs_ : int
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Defined if X has feature names that are all strings.
 
     Examples
@@ -243,7 +243,7 @@ class KANClassifier(ClassifierMixin, BaseKAN):
     network_, solver_, n_iter_, history_, converged_, smoothness_, effective_parameters_, net_
         As in `KANRegressor`.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Defined if X has feature names that are all strings.
     """
 
@@ -319,12 +319,12 @@ class KANClassifier(ClassifierMixin, BaseKAN):
         if len(classes) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs rows of at least two classes. Got one class, "
-                f"{classes[0]!r}."
+                f"{classes.tolist()[0]!r}."
             )
         if self.warm_start and not np.array_equal(getattr(self, "classes_", classes), classes):
             raise ValueError(
                 f"warm_start=True of {type(self).__name__} needs the classes of the earlier fit, "
-                f"{list(self.classes_)}. Got {list(classes)}."
+                f"{self.classes_.tolist()}. Got {classes.tolist()}."
             )
         self.classes_ = classes
         training = Rows(rows, self._as_targets(indices), weight)

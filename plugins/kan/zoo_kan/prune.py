@@ -95,15 +95,15 @@ def prune_network(
     """
     probability = np.full(len(X), 1.0 / len(X)) if weight is None else weight / weight.sum()
     shares = edge_shares(network, X, weight)
-    masks: list[NDArray[np.bool_]] = []
-    for layer, share in zip(network.layers, shares, strict=True):
-        mask: NDArray[np.bool_] = np.asarray(share >= threshold)
-        masks.append(layer.mask & mask)
+    masks = [
+        np.asarray(layer.mask & (share >= threshold))
+        for layer, share in zip(network.layers, shares, strict=True)
+    ]
     # an edge out of a node that nothing enters, or into one that leads nowhere, goes as well
     for number in range(1, len(masks)):
         masks[number] = masks[number] & masks[number - 1].any(axis=1)
     for number in range(len(masks) - 2, -1, -1):
-        masks[number] = masks[number] & masks[number + 1].any(axis=0)[:, None]
+        masks[number] = masks[number] & masks[number + 1].any(axis=0, keepdims=True).T
     layers = []
     x = network.standardise(X)
     for layer, mask in zip(network.layers, masks, strict=True):

@@ -215,9 +215,9 @@ def _read_formula(
     scores = compared.scores["its formula"][:, 0]
     chapter.findings.append(
         Finding(
-            f"The network chose its own shape, {widths}. Read as a formula it needs {used} of {offered} measurements; formulas found "
-            f"in the same way in each fold have {compared.metrics[0].name} {scores.mean():.3f} "
-            "on the rows left out."
+            f"The network chose its own shape, {widths}. Read as a formula it needs {used} of "
+            f"{offered} measurements; formulas found in the same way in each fold have "
+            f"{compared.metrics[0].name} {scores.mean():.3f} on the rows left out."
         )
     )
 

@@ -5,7 +5,8 @@ global random state is read or written: weights start from the numpy network and
 by a generator of their own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from skorch.helper import predefined_split
 from torch import Tensor, nn
 
 from zoo_kan.layer import KANModule
-from zoo_kan.network import KANNetwork
+from zoo_kan.network import EdgeLayer, KANNetwork
 from zoo_kan.solvers.penalty import Penalty
 from zoo_kan.solvers.problem import Problem
 from zoo_kan.solvers.regrid import regrid
@@ -30,6 +31,7 @@ Array = NDArray[np.floating]
 
 _REGRID_ROWS = 4096
 _STEEPNESS = 1e-6
+_LARGE_BATCH = 500_000
 
 
 class WeightedLoss(nn.Module):
@@ -147,6 +149,22 @@ class _Priced(nn.Module):
                 entropy = -(portion * portion.log()).sum()
                 total = total + self.scale * self.sparsity * (norm.sum() + entropy)
         return total
+
+
+def _n_features(layer: EdgeLayer) -> int:
+    return layer.n_in * (layer.coef.shape[2] + 1)
+
+
+@contextmanager
+def _few_torch_threads(entries: int) -> Iterator[None]:
+    """Run torch on one thread while minibatches have few ``entries``: waking more takes longer."""
+    before = torch.get_num_threads()
+    if entries < _LARGE_BATCH:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _silent(message: str) -> None:
@@ -299,7 +317,8 @@ def fit_adam(
         callbacks=callbacks,
         **arguments,
     )
-    net.fit(rows, labelled)
+    with _few_torch_threads(arguments["batch_size"] * max(map(_n_features, network.layers))):
+        net.fit(rows, labelled)
     trained = KANNetwork(
         net.module_.kan.to_layers(),
         network.input_mean,

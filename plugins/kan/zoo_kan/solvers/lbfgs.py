@@ -19,6 +19,7 @@ from zoo_kan.solvers.penalty import Penalty
 from zoo_kan.solvers.problem import Layout, Problem
 from zoo_kan.solvers.regrid import regrid
 from zoo_kan.solvers.result import TrainingResult
+from zoo_kan.solvers.threads import few_threads
 
 __all__ = ["fit_lbfgs"]
 
@@ -173,14 +174,15 @@ def fit_lbfgs(
                 raise _Halt
 
         try:
-            outcome = minimize(
-                frame,
-                np.zeros(frame.layout.size),
-                jac=True,
-                method="L-BFGS-B",
-                callback=record,
-                options={"maxiter": budget, "maxcor": 20, "ftol": tol, "gtol": 1e-10},
-            )
+            with few_threads(frame.layout.size):
+                outcome = minimize(
+                    frame,
+                    np.zeros(frame.layout.size),
+                    jac=True,
+                    method="L-BFGS-B",
+                    callback=record,
+                    options={"maxiter": budget, "maxcor": 20, "ftol": tol, "gtol": 1e-10},
+                )
         except _Halt:
             converged = True
             break

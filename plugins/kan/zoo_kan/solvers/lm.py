@@ -20,6 +20,7 @@ from zoo_kan.solvers.penalty import Penalty
 from zoo_kan.solvers.problem import Layout, Normal, Problem
 from zoo_kan.solvers.regrid import regrid
 from zoo_kan.solvers.result import TrainingResult
+from zoo_kan.solvers.threads import few_threads
 
 __all__ = ["GRIDS", "fit_lm"]
 
@@ -38,7 +39,7 @@ _EDOF_CHARGE, _EDOF_CHARGE_LOGITS = 1.4, 2.0
 def _factor(matrix: Array, damping: float) -> tuple[Any, Array] | None:
     """Cholesky factor of a matrix scaled to unit diagonal and damped, and the scaling."""
     diagonal = np.diag(matrix)
-    scale = np.sqrt(np.maximum(diagonal, 1e-24 * diagonal.max() + 1e-280))
+    scale = np.sqrt(np.maximum(diagonal, 1e-24 * diagonal.max() + 1e-30))
     scaled = matrix / scale / scale[:, None]
     scaled[np.diag_indices_from(scaled)] = 1.0 + damping
     try:
@@ -107,7 +108,7 @@ def _assess(run: _Run, point: _Point) -> _Point:
     point.penalty.prepare(point.network, run.problem)
     point.penalty.add_to(layout, layout.pack(point.network), normal.gradient, normal.curvature)
     point.value = normal.value
-    point.edof = layout.size - _priced(point.penalty, layout, _inverse(normal.curvature))
+    point.edof = _effective(point.penalty, layout, _inverse(normal.curvature))
     point.score = run.score(point.network, point.value, point.edof)
     return point
 
@@ -175,7 +176,7 @@ def _descend(run: _Run, point: _Point, *, budget: int, tol: float) -> tuple[_Poi
         reading = reached
         if run.learn and (iteration >= 2 or len(point.network.layers) == 1):
             covariance = _inverse(normal.curvature)
-            edof = layout.size - _priced(penalty, layout, covariance)
+            edof = _effective(penalty, layout, covariance)
             penalty.learn(
                 layout, vector, covariance, dispersion(run.problem, value, edof, layout.size)
             )
@@ -207,11 +208,37 @@ def _descend(run: _Run, point: _Point, *, budget: int, tol: float) -> tuple[_Poi
     return _assess(run, point), converged
 
 
-def _priced(penalty: Penalty, layout: Layout, covariance: Array) -> float:
-    """Trace of the covariance times the penalty: parameters that the penalties determine."""
+def _effective(penalty: Penalty, layout: Layout, covariance: Array) -> float:
+    """Parameters that the data determine: all, less those that the penalties do."""
     matrix = np.zeros_like(covariance)
     penalty.add_to(layout, np.zeros(layout.size), np.zeros(layout.size), matrix)
-    return float((covariance * matrix).sum())
+    priced = float((covariance * matrix).sum())
+    return float(np.clip(layout.size - priced, 0.0, layout.size))
+
+
+def _climb(run: _Run, point: _Point, grids: Sequence[int]) -> tuple[_Point, bool]:
+    """Descend on one grid after the other, for as long as the next one is better."""
+    best = _assess(run, point)
+    converged = False
+    for position, grid in enumerate(grids):
+        start = best.network
+        if position or grid != start.layers[0].grid:
+            start = regrid(start, run.problem.X, grid=grid)
+        run.damping = 1e-2 if position == 0 else 1e-4
+        last = position == len(grids) - 1
+        point, done = _descend(
+            run,
+            _Point(start, best.penalty.copy()),
+            budget=run.budget if last else min(run.budget, _COARSE_ITERATIONS),
+            tol=run.tol if last else max(run.tol, _COARSE_TOL),
+        )
+        if not point.score < best.score:
+            break
+        enough = position > 0 and point.score > 0.98 * best.score
+        best, converged = point, done
+        if enough or run.budget <= 0:
+            break
+    return best, converged
 
 
 def fit_lm(
@@ -301,26 +328,8 @@ def fit_lm(
         penalty.prepare(network, run.problem)
         noise = dispersion(run.problem, run.problem.value(network), 0.0, layout.size)
         penalty.imply(layout, layout.pack(network), noise)
-    best = _assess(run, _Point(network, penalty.copy()))
-    converged = False
-    for position, grid in enumerate(grids):
-        start = best.network
-        if position or grid != start.layers[0].grid:
-            start = regrid(start, run.problem.X, grid=grid)
-        run.damping = 1e-2 if position == 0 else 1e-4
-        last = position == len(grids) - 1
-        point, done = _descend(
-            run,
-            _Point(start, best.penalty.copy()),
-            budget=run.budget if last else min(run.budget, _COARSE_ITERATIONS),
-            tol=tol if last else max(tol, _COARSE_TOL),
-        )
-        if not point.score < best.score:
-            break
-        enough = position > 0 and point.score > 0.98 * best.score
-        best, converged = point, done
-        if enough or run.budget <= 0:
-            break
+    with few_threads(Layout.of(network).size):
+        best, converged = _climb(run, _Point(network, penalty.copy()), grids)
     prices = np.concatenate([price.ravel() for price in best.penalty.roughness])
     return TrainingResult(
         network=best.network,

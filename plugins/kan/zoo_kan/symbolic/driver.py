@@ -18,7 +18,7 @@ from zoo_kan.network import KANNetwork
 from zoo_kan.symbolic.expression import complexity, evaluate
 from zoo_kan.symbolic.formula import SymbolicKAN, verdict
 from zoo_kan.symbolic.library import Function, resolve_library
-from zoo_kan.symbolic.noise import logit_problem, noise_model
+from zoo_kan.symbolic.noise import data_cost, logit_problem, noise_models
 from zoo_kan.symbolic.numeric import evaluate_expression, n_nodes
 from zoo_kan.symbolic.pareto import FormulaRow, pareto_front
 from zoo_kan.symbolic.refit import RESOLUTION, Fit, Problem, refit
@@ -282,13 +282,24 @@ def to_symbolic(
         target = Scaling.of(data.Y[:, output]) if labels is None else Scaling(0.0, 1.0)
         deadline = started + time_limit * (output + 1) / n_outputs
         if labels is None:
-            search = _regression(network, data, columns, target, output)
+            searches = _regression(network, data, columns, target, output)
         else:
-            search = _classification(data, columns, logits, output)
-        search.library, search.deadline = functions, deadline
-        search.seed, search.report = random_state, report
-        ranked = search.run()
-        n_tried += search.n_tried
+            searches = [_classification(data, columns, logits, output)]
+        best: tuple[float, Search, list[Candidate]] | None = None
+        for number, search in enumerate(searches, start=1):
+            now = time.monotonic()
+            search.deadline = now + (deadline - now) / (len(searches) - number + 1)
+            search.library, search.seed, search.report = functions, random_state, report
+            ranked = search.run()
+            n_tried += search.n_tried
+            cost = data_cost(ranked[0].length, search.problem, data.weight)
+            if best is None or cost < best[0]:
+                best = (cost, search, ranked)
+            if search.explains(0.0):
+                break
+        if best is None:
+            raise RuntimeError("A search must have a noise model.")
+        _, search, ranked = best
         report("writing")
         expression, rows = _rows(ranked, search, data, scalings, target, output, random_state)
         expressions.append(expression)
@@ -321,19 +332,18 @@ def _labels(classes: ArrayLike | None, n_outputs: int, task: str) -> NDArray | N
 
 def _regression(
     network: KANNetwork, data: _Data, columns: list[Array], target: Scaling, output: int
-) -> Search:
+) -> list[Search]:
+    """One search for each noise model that may suit."""
     y = target.apply(data.Y[:, output])
-    problem = noise_model(Problem(columns, y, data.weight, resolution=data.resolution))
     predicted = target.apply(network.forward(data.X)[:, output])
-    attainable = 2.0 * problem.loss(predicted) / problem.total
     given = _network_shapes(network, data.X, y, target) if network.widths[-1] == 1 else []
-    return Search(
-        problem,
-        (),
-        0.0,
-        attainable=attainable if math.isfinite(attainable) else np.inf,
-        given=[shape for shape in given if np.isfinite(shape.error)],
-    )
+    given = [shape for shape in given if np.isfinite(shape.error)]
+    searches = []
+    for problem in noise_models(Problem(columns, y, data.weight, resolution=data.resolution)):
+        left = 2.0 * problem.loss(predicted) / problem.total
+        attainable = left if math.isfinite(left) else np.inf
+        searches.append(Search(problem, (), 0.0, attainable=attainable, given=given))
+    return searches
 
 
 def _classification(data: _Data, columns: list[Array], logits: Array, output: int) -> Search:

@@ -12,7 +12,7 @@ from zoo_kan.symbolic.expression import Parameter, evaluate
 from zoo_kan.symbolic.refit import Problem
 from zoo_kan.symbolic.search import Search
 
-__all__ = ["logit_problem", "noise_model"]
+__all__ = ["data_cost", "logit_problem", "noise_models"]
 
 Array = NDArray[np.floating]
 
@@ -31,36 +31,47 @@ def logit_problem(columns: list[Array], logit: Array, weight: Array) -> Problem:
     return Problem(columns, logit, curvature, resolution=_LOGIT_RESOLUTION)
 
 
-def noise_model(problem: Problem) -> Problem:
-    """The problem with errors relative to the target, if simple formulas speak for that.
+def data_cost(length: float, problem: Problem, weight: Array) -> float:
+    """Description length in nats that can be compared between noise models.
+
+    Parameters
+    ----------
+    length : float
+        Of a formula, under ``problem``.
+    problem : Problem
+        Whose weights are ``weight`` times the inverse variance of each row.
+    weight : ndarray of shape (n,)
+        How often each row counts.
+    """
+    precision = float(weight @ np.log(problem.weight / weight))
+    return length + problem.total * math.log(problem.scale) - 0.5 * precision
+
+
+def noise_models(problem: Problem) -> list[Problem]:
+    """The problem with errors of equal size and, where that may suit, relative to the target.
 
     Data of one sign that span orders of magnitude often have errors in proportion to their size.
-    The likelihoods of both noise models are compared at the best simple formula of each; one of
-    them has to come within a tenth of the target throughout.
+    The second model is worth a search if simple formulas are likelier under it and one of them
+    comes within a tenth of the target.
     """
     y = np.abs(problem.target)
-    if len(y) < 8 or not (problem.target.min() > 0.0 or problem.target.max() < 0.0):
-        return problem
-    if y.max() < _SPAN * y.min():
-        return problem
+    one_sign = problem.target.min() > 0.0 or problem.target.max() < 0.0
+    if len(y) < 8 or not one_sign or y.max() < _SPAN * y.min():
+        return [problem]
     with np.errstate(over="ignore", under="ignore"):
-        share = (y.min() / y) ** 2
-    counts = problem.weight * share
+        counts = problem.weight * (y.min() / y) ** 2
     if not counts.min() > 0.0:
-        return problem
+        return [problem]
     counts *= problem.total / counts.sum()
     relative = Problem(problem.columns, problem.target, counts, resolution=problem.resolution)
     costs = []
     for choice in (problem, relative):
         search = Search(choice, (), math.inf)
-        arguments = search.arguments()
         search.try_tree((Parameter(0), np.array([choice.mean])), "constant")
+        arguments = search.arguments()
         if arguments:
             search.simple(arguments)
-        # log densities: the variance of a row is the common one over its count
-        density = problem.weight @ np.log(choice.weight / problem.weight)
-        scale = problem.total * math.log(choice.scale)
-        costs.append(search.best.length + scale - 0.5 * float(density))
+        costs.append(data_cost(search.best.length, choice, problem.weight))
     value = evaluate(search.best.fit.node, problem.columns, search.best.fit.theta)
     misfit = float(problem.weight @ (value / problem.target - 1.0) ** 2) / problem.total
-    return relative if costs[1] < costs[0] and misfit < _CLOSE else problem
+    return [problem, relative] if costs[1] < costs[0] and misfit < _CLOSE else [problem]

@@ -56,6 +56,22 @@ def test__tutorial__all_blocks__run_as_written(tmp_path, monkeypatch):
         subprocess.run([sys.executable, "-m", "zoo", *arguments], check=True, timeout=300)
 
 
+@pytest.mark.slow
+def test__readme__python_blocks__run_as_written_and_print_what_they_say(
+    tmp_path, monkeypatch, capsys
+):
+    pytest.importorskip("zoo_kan", reason="the README is about the KAN plugin")
+    monkeypatch.chdir(tmp_path)
+    journey, pipeline, plugin = blocks("../README.md", "python")
+    names = {}
+    for block in (journey, pipeline, plugin):
+        exec(compile(block, "README.md", "exec"), names)
+    promised = re.search(r"print\(model.to_symbolic\(\)\)\s+# (.*)", journey)[1]
+    assert capsys.readouterr().out.splitlines()[0] == promised
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"network.png", "model", "onnx", "pipeline-onnx"}
+
+
 def test__public_names__of_every_package__are_in_the_api_reference():
     import zoo.onnx
     import zoo.testing

@@ -4,6 +4,7 @@ import sympy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from zoo_kan.estimator import KANRegressor
 from zoo_kan.network import EdgeLayer, KANNetwork
 from zoo_kan.solvers import fit_lm, initial_network
 from zoo_kan.symbolic import Function, to_symbolic
@@ -48,6 +49,17 @@ def sample(text, ranges, noise, n=1000):
     X = np.column_stack([rng.uniform(*limits, n) for limits in ranges.values()])
     y = sympy.lambdify(list(symbols.values()), law)(*X.T)
     return X, y + noise * np.sqrt(np.mean(y**2)) * rng.normal(size=n), law
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test__to_symbolic__network_far_more_accurate_than_its_closed_forms__is_recovered(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-1, 1, (1000, 2))
+    y = np.exp(np.sin(np.pi * X[:, 0]) + X[:, 1] ** 2)
+    model = KANRegressor(random_state=seed).fit(X, y)
+    assert 1 - model.score(X, y) < 1e-11
+    x0, x1 = sympy.symbols("x0 x1")
+    assert model.to_symbolic().expressions_ == [sympy.exp(sympy.sin(sympy.pi * x0) + x1**2)]
 
 
 @pytest.mark.parametrize(("text", "ranges"), LAWS, ids=[text for text, _ in LAWS])

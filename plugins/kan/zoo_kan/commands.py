@@ -56,8 +56,8 @@ def formula(
 ) -> None:
     """Read a fitted KAN as a formula in the table's own columns.
 
-    An indicator of a category is written [column = value]; a missing number stands for the
-    column's median. The last line says how the formula compares with the network.
+    The indicator of a category is written with its column and value in square brackets; a missing
+    number stands for the column's median. The last line compares the formula with the network.
     """
     if latex and as_json:
         raise ParameterError("--latex and --json cannot be had at once.")

@@ -232,7 +232,8 @@ def _climb(run: _Run, point: _Point, grids: Sequence[int]) -> tuple[_Point, bool
             budget=run.budget if last else min(run.budget, _COARSE_ITERATIONS),
             tol=run.tol if last else max(run.tol, _COARSE_TOL),
         )
-        if not point.score < best.score:
+        # so few rows that no score is finite: the loss decides
+        if not (point.score, point.value) < (best.score, best.value):
             break
         enough = position > 0 and point.score > 0.98 * best.score
         best, converged = point, done

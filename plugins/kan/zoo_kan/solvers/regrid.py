@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from zoo_kan import spline
 from zoo_kan.network import EdgeLayer, KANNetwork, base_value
-from zoo_kan.solvers.start import node_range, weighted_moments
+from zoo_kan.solvers.start import MARGIN, node_range, weighted_moments
 
 __all__ = ["regrid"]
 
@@ -61,7 +61,7 @@ def regrid(
     grid: int | None = None,
     weight: Array | None = None,
     rename: bool = True,
-    margin: float = 0.01,
+    margin: float = MARGIN,
 ) -> KANNetwork:
     """Fit every layer to the range of its nodes' present activations and to a new grid size.
 
@@ -78,7 +78,7 @@ def regrid(
         Whether hidden nodes are shifted and scaled to mean 0 and standard deviation 1. Their
         outgoing edges absorb it, so the function stays.
     margin : float
-        By how much of their range the grids of hidden nodes are widened at either end.
+        By how much of their range the grids are wider than the activations at either end.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def regrid(
     x = network.standardise(X[kept])
     layers: list[EdgeLayer] = []
     for number, layer in enumerate(network.layers):
-        lower, upper = node_range(x, margin if number else 0.0)
+        lower, upper = node_range(x, margin)
         mean: Array = np.zeros(layer.n_in)
         scale: Array = np.ones(layer.n_in)
         if number and rename:

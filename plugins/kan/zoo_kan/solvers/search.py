@@ -128,7 +128,10 @@ def fit_shape(
         scouting = {**options, "max_iter": min(options["max_iter"], _SCOUT_ITERATIONS), "tol": 1e-2}
         return fit_lm(network, X, T, weight, loss=loss, **scouting)
 
-    best = min((start(number) for number in range(n_starts)), key=lambda result: result.score)
+    best = min(
+        (start(number) for number in range(n_starts)),
+        key=lambda result: (result.score, result.loss),
+    )
     final = fit_lm(
         best.network, X, T, weight, loss=loss, grids=grids, penalty=best.penalty, **options
     )

@@ -6,9 +6,13 @@ from numpy.typing import NDArray
 from zoo_kan import spline
 from zoo_kan.network import EdgeLayer, KANNetwork
 
-__all__ = ["initial_network", "weighted_moments"]
+__all__ = ["MARGIN", "initial_network", "node_range", "weighted_moments"]
 
 Array = NDArray[np.floating]
+
+# Share of their range by which grids are wider than the data at either end, so that fresh rows just
+# beyond meet the spline and not yet its tangent.
+MARGIN = 0.01
 
 
 def weighted_moments(values: Array, weight: Array) -> tuple[Array, Array]:
@@ -37,7 +41,7 @@ def weighted_moments(values: Array, weight: Array) -> tuple[Array, Array]:
     return mean, np.where(constant | lost_in_rounding, 1.0, scale * size)
 
 
-def node_range(values: Array, margin: float = 0.0) -> tuple[Array, Array]:
+def node_range(values: Array, margin: float = MARGIN) -> tuple[Array, Array]:
     """Grid ends (i,) of nodes ``values`` (n, i), widened by ``margin`` of the range."""
     lower, upper = values.min(axis=0), values.max(axis=0)
     width = upper - lower
@@ -138,5 +142,10 @@ def initial_network(
             x = (x - mean) / scale
         else:
             layer.bias = -(weight @ x) / weight.sum()
+            if standardise_outputs:
+                # a target that never varies is its mean: its edges start, and stay, at nothing
+                varies = np.ptp(Y, axis=0) > 0.0
+                layer.coef *= varies[:, None, None]
+                layer.bias *= varies
         layers.append(layer)
     return KANNetwork(layers, input_mean, input_scale, output_mean, output_scale)

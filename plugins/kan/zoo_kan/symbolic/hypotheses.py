@@ -219,8 +219,10 @@ def formulas(
         monomial = _monomial(arguments, parts, first)
         inner += [] if monomial is None else [monomial]
         for rank, (error, tree) in enumerate(_rank_inner(inner, problem)[:3]):
-            if error <= 1.5 * shape.error + 4.0 * problem.floor:
-                attainable, effort = min(error, shape.error), "plain" if rank else "usual"
+            # closed forms of the curves are proposals: only the refit brings them below the bias
+            if error <= 1.5 * shape.error + _BIAS**2 + 4.0 * problem.floor:
+                attainable = max(min(error, shape.error), min(error, _BIAS**2))
+                effort = "plain" if rank else "usual"
                 yield from outer_formulas(tree, problem, library, attainable, effort=effort)
         return
     build = _sum_tree if shape.kind == "sum" else _product_tree

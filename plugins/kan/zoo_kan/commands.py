@@ -1,7 +1,6 @@
 """``zoo kan formula`` and ``zoo kan plot``: what a fitted KAN in a run folder says."""
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,13 +18,6 @@ if TYPE_CHECKING:
     from zoo_kan.symbolic import SymbolicKAN
 
 __all__ = ["app", "formula", "plot"]
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{mark: f"\\{mark}" for mark in "_%&#${}"},
-}
 
 app = typer.Typer(no_args_is_help=True, help="Formulas and plots of fitted KANs.")
 
@@ -176,22 +168,12 @@ def _lines(symbolic: "SymbolicKAN", sides: list[str], digits: int) -> list[str]:
 
 
 def _latex(symbolic: "SymbolicKAN", sides: list[str], digits: int) -> list[str]:
-    import sympy
+    from zoo_kan.symbolic.latex import latex_formula, latex_name
 
-    names = {sympy.Symbol(name): _latex_name(name) for name in symbolic.feature_names_}
     return [
-        f"{_latex_name(side)} = {sympy.latex(_rounded(expression, digits), symbol_names=names)}"
+        f"{latex_name(side)} = {latex_formula(_rounded(expression, digits))}"
         for side, expression in zip(sides, symbolic.expressions_, strict=True)
     ]
-
-
-def _latex_name(name: str) -> str:
-    """A name as a symbol if it can be one, else as text."""
-    import sympy
-
-    if re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)?", name):
-        return str(sympy.latex(sympy.Symbol(name)))
-    return r"\text{" + "".join(_LATEX.get(letter, letter) for letter in name) + "}"
 
 
 def _describe(run: "Run", symbolic: "SymbolicKAN", sides: list[str]) -> dict[str, Any]:

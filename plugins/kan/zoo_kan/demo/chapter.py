@@ -5,6 +5,8 @@ from pathlib import Path
 
 import sympy
 
+from zoo_kan.symbolic.latex import latex_formula
+
 __all__ = ["Chapter", "Finding", "Formula", "OnnxRecord", "Picture", "Table"]
 
 
@@ -72,7 +74,7 @@ class Formula:
     def write(self, folder: Path) -> None:
         """Write ``formula.txt`` and ``formula.tex``, with all digits."""
         text = f"{self.symbol} = {self.expression}\n"
-        tex = f"{sympy.latex(self.symbol)} = {sympy.latex(self.expression)}\n"
+        tex = f"{latex_formula(self.symbol)} = {latex_formula(self.expression)}\n"
         (folder / "formula.txt").write_text(text, encoding="utf-8")
         (folder / "formula.tex").write_text(tex, encoding="utf-8")
 

@@ -1,7 +1,6 @@
 """The formula of a network, with how well it does and what else was in the running."""
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -14,27 +13,13 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_array
 
 from zoo.errors import DataError
+from zoo_kan.symbolic.latex import latex_formula, latex_name
 from zoo_kan.symbolic.numeric import evaluate_expression, n_nodes
 from zoo_kan.symbolic.pareto import FormulaRow, format_table, formula_text
 
-__all__ = ["SymbolicKAN", "latex_name", "verdict"]
+__all__ = ["SymbolicKAN", "verdict"]
 
 Array = NDArray[np.floating]
-
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)?\Z")
-_LATEX = {
-    "\\": r"\backslash ",
-    **{mark: "\\" + mark for mark in "_%&#${}"},
-    "~": r"\sim ",
-    "^": r"\hat{}",
-}
-
-
-def latex_name(name: str) -> str:
-    """A column's name in LaTeX: as text, unless it reads as a symbol like ``x_1``."""
-    if _PLAIN.match(name):
-        return sympy.latex(sympy.Symbol(name))
-    return r"\text{" + "".join(_LATEX.get(mark, mark) for mark in name) + "}"
 
 
 def verdict(score: float, network_score: float, measure: str) -> str:
@@ -234,11 +219,10 @@ class SymbolicKAN:
 
     def latex(self) -> str:
         """The formulas in LaTeX, one line each; names that are no identifiers as text."""
-        names = {sympy.Symbol(name): latex_name(name) for name in self.feature_names_}
         lines = []
         for side, expression in zip(self._left_sides, self.expressions_, strict=True):
             left = side if self.classes_ is None else latex_name(side)
-            lines.append(f"{left} = {sympy.latex(expression, symbol_names=names, full_prec=False)}")
+            lines.append(f"{left} = {latex_formula(expression)}")
         return r" \\ ".join(lines)
 
     def table(self) -> str:

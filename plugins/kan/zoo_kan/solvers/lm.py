@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from zoo_kan.network import KANNetwork
+from zoo_kan.solvers.cost import affordable
+from zoo_kan.solvers.expansion import DenseExpansion, Expansion
+from zoo_kan.solvers.krylov import KrylovExpansion
 from zoo_kan.solvers.noise import dispersion
 from zoo_kan.solvers.penalty import Penalty
-from zoo_kan.solvers.problem import Layout, Normal, Problem
+from zoo_kan.solvers.problem import Layout, Problem
 from zoo_kan.solvers.regrid import regrid
 from zoo_kan.solvers.result import TrainingResult
 from zoo_kan.solvers.threads import few_threads
@@ -36,28 +38,6 @@ _IDLE = 4  # iterations without progress after which a descent ends
 _EDOF_CHARGE, _EDOF_CHARGE_LOGITS = 1.4, 2.0
 
 
-def _factor(matrix: Array, damping: float) -> tuple[Any, Array] | None:
-    """Cholesky factor of a matrix scaled to unit diagonal and damped, and the scaling."""
-    diagonal = np.diag(matrix)
-    scale = np.sqrt(np.maximum(diagonal, 1e-24 * diagonal.max() + 1e-30))
-    scaled = matrix / scale / scale[:, None]
-    scaled[np.diag_indices_from(scaled)] = 1.0 + damping
-    try:
-        return cho_factor(scaled, lower=True, check_finite=False), scale
-    except LinAlgError:
-        return None
-
-
-def _inverse(matrix: Array) -> Array:
-    """Inverse of a positive semidefinite matrix, regularised as little as it needs."""
-    for damping in 10.0 ** np.arange(-14.0, 3.0):
-        factor = _factor(matrix, damping)
-        if factor is not None:
-            inverse = cho_solve(factor[0], np.eye(len(matrix)), check_finite=False)
-            return inverse / factor[1] / factor[1][:, None]
-    return np.diag(1.0 / np.maximum(np.diag(matrix), 1e-300))
-
-
 @dataclass
 class _Run:
     """Everything a descent carries from grid to grid."""
@@ -69,7 +49,18 @@ class _Run:
     budget: int
     progress: Progress | None
     history: list[dict[str, Any]]
+    equations: str
     damping: float = 1e-2
+
+    def expand(self, network: KANNetwork, layout: Layout, penalty: Penalty) -> Expansion:
+        """Expand the objective around ``network``, in the form that its size asks for."""
+        problem = self.problem
+        direct = affordable(problem.total, problem.T.shape[1], layout.size)
+        if self.equations == "auto":
+            dense = direct
+        else:
+            dense = self.equations == "direct"
+        return (DenseExpansion if dense else KrylovExpansion)(problem, network, layout, penalty)
 
     def score(self, network: KANNetwork, value: float, edof: float) -> float:
         """Estimated loss on new data: held-out loss, GCV, or Akaike's criterion for log losses."""
@@ -104,11 +95,9 @@ class _Point:
 def _assess(run: _Run, point: _Point) -> _Point:
     """Loss, effective parameters and score of a network under its prices."""
     layout = Layout.of(point.network)
-    normal = run.problem.normal(point.network, layout)
     point.penalty.prepare(point.network, run.problem)
-    point.penalty.add_to(layout, layout.pack(point.network), normal.gradient, normal.curvature)
-    point.value = normal.value
-    point.edof = _effective(point.penalty, layout, _inverse(normal.curvature))
+    expansion = run.expand(point.network, layout, point.penalty)
+    point.value, point.edof = expansion.value, expansion.effective()
     point.score = run.score(point.network, point.value, point.edof)
     return point
 
@@ -126,22 +115,21 @@ def _drifted(network: KANNetwork, problem: Problem) -> bool:
 def _step(
     run: _Run,
     point: _Point,
-    normal: Normal,
+    expansion: Expansion,
+    layout: Layout,
     vector: Array,
     objective: float,
 ) -> tuple[KANNetwork, Array, float] | None:
     """Take one damped Gauss-Newton step, shorter and shorter until the objective falls."""
-    layout, gradient, curvature = normal.layout, normal.gradient, normal.curvature
     for _ in range(12):
-        factor = _factor(curvature, run.damping)
-        if factor is not None:
-            step = -cho_solve(factor[0], gradient / factor[1], check_finite=False) / factor[1]
-            candidate = vector + normal.uncentre(step)
+        solution = expansion.solve(run.damping)
+        if solution is not None:
+            step, promised = solution
+            candidate = vector + step
             network = layout.unpack(point.network, candidate)
             reached = run.problem.value(network) + point.penalty.value(layout, candidate)
             if reached < objective:
-                expected = -(gradient @ step + 0.5 * step @ curvature @ step)
-                gain = (objective - reached) / max(expected, 1e-300)
+                gain = (objective - reached) / max(promised, 1e-300)
                 run.damping *= 0.2 if gain > 0.5 else 1.0 if gain > 0.1 else 2.0
                 run.damping = max(run.damping, 1e-12)
                 return network, candidate, reached
@@ -166,20 +154,18 @@ def _descend(run: _Run, point: _Point, *, budget: int, tol: float) -> tuple[_Poi
                 penalty.prepare(point.network, run.problem)
         elif penalty.sparsity:
             penalty.reweight(point.network)
-        normal = run.problem.normal(point.network, layout)
-        penalty.add_to(layout, vector, normal.gradient, normal.curvature)
-        value, objective = normal.value, normal.value + penalty.value(layout, vector)
-        moved = _step(run, point, normal, vector, objective)
+        expansion = run.expand(point.network, layout, penalty)
+        value = expansion.value
+        objective = value + penalty.value(layout, vector)
+        moved = _step(run, point, expansion, layout, vector, objective)
         reached = objective
         if moved is not None:
             point.network, vector, reached = moved
         reading = reached
         if run.learn and (iteration >= 2 or len(point.network.layers) == 1):
-            covariance = _inverse(normal.curvature)
-            edof = _effective(penalty, layout, covariance)
-            penalty.learn(
-                layout, vector, covariance, dispersion(run.problem, value, edof, layout.size)
-            )
+            edof = expansion.effective()
+            noise = dispersion(run.problem, value, edof, layout.size)
+            penalty.learn(layout, vector, expansion.spreads(), noise)
             reading = run.score(point.network, value, edof)
         idle = 0 if reading < (1.0 - tol) * lowest else idle + 1
         lowest = min(lowest, reading)
@@ -206,14 +192,6 @@ def _descend(run: _Run, point: _Point, *, budget: int, tol: float) -> tuple[_Poi
         point.network = best_network
     run.budget -= iteration + 1
     return _assess(run, point), converged
-
-
-def _effective(penalty: Penalty, layout: Layout, covariance: Array) -> float:
-    """Parameters that the data determine: all, less those that the penalties do."""
-    matrix = np.zeros_like(covariance)
-    penalty.add_to(layout, np.zeros(layout.size), np.zeros(layout.size), matrix)
-    priced = float((covariance * matrix).sum())
-    return float(np.clip(layout.size - priced, 0.0, layout.size))
 
 
 def _climb(run: _Run, point: _Point, grids: Sequence[int]) -> tuple[_Point, bool]:
@@ -257,6 +235,7 @@ def fit_lm(
     validation: tuple[Array, Array, Array] | None = None,
     penalty: Penalty | None = None,
     trained: bool = False,
+    equations: str = "auto",
     progress: Progress | None = None,
 ) -> TrainingResult:
     """Train a network by Levenberg-Marquardt.
@@ -292,6 +271,9 @@ def fit_lm(
         ``sparsity`` then only say whether they are learned further.
     trained : bool
         Whether ``network`` is trained already; prices to be learned then start from its edges.
+    equations : {"auto", "direct", "iterative"}
+        How the equations of a step are solved: by factoring the Gauss-Newton matrix, or by
+        conjugate gradients without forming it. ``"auto"`` asks `affordable`.
     progress : callable, optional
         Called with the history entry of every iteration.
 
@@ -307,6 +289,11 @@ def fit_lm(
         standardised = (targets - network.output_mean) / network.output_scale
         return Problem(rows, standardised, weights, loss)
 
+    if equations not in ("auto", "direct", "iterative"):
+        raise ValueError(
+            "equations of fit_lm must be 'auto', 'direct' or 'iterative'. Got "
+            f"{equations!r} instead."
+        )
     learn = smoothness == "auto"
     run = _Run(
         problem=pose(X[kept], T[kept], weight[kept]),
@@ -316,6 +303,7 @@ def fit_lm(
         budget=max_iter,
         progress=progress,
         history=[],
+        equations=equations,
     )
     grids = tuple(grids) if grids else (network.layers[0].grid,)
     price = 1e-4 if learn else float(smoothness)

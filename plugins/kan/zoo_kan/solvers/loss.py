@@ -28,6 +28,8 @@ class Loss:
     curvature_root : callable
         ``curvature_root(z, jacobian)`` maps (n, o, p) to (n, o, p) so that the inner product of
         the result with itself is the generalised Gauss-Newton matrix.
+    curvature : callable
+        ``curvature(z, change)`` is the second derivative by ``z`` times ``change``; (n, o).
     known_dispersion : bool
         Whether the noise level is fixed by the loss (log loss) or has to be estimated.
     """
@@ -35,6 +37,7 @@ class Loss:
     value: Callable[[Array, Array], Array]
     gradient: Callable[[Array, Array], Array]
     curvature_root: Callable[[Array, Array], Array]
+    curvature: Callable[[Array, Array], Array]
     known_dispersion: bool
 
 
@@ -70,17 +73,27 @@ def _logistic_root(z: Array, jacobian: Array) -> Array:
     return centred * np.sqrt(p)[..., None]
 
 
+def _logistic_curvature(z: Array, change: Array) -> Array:
+    if z.shape[1] == 1:
+        positive = expit(z)
+        return positive * (1.0 - positive) * change
+    p = softmax(z, axis=1)
+    return p * (change - (p * change).sum(axis=1, keepdims=True))
+
+
 LOSSES = {
     "squared": Loss(
         value=_squared_value,
         gradient=lambda z, t: z - t,
         curvature_root=lambda z, jacobian: jacobian,
+        curvature=lambda z, change: change,
         known_dispersion=False,
     ),
     "logistic": Loss(
         value=_logistic_value,
         gradient=_logistic_gradient,
         curvature_root=_logistic_root,
+        curvature=_logistic_curvature,
         known_dispersion=True,
     ),
 }

@@ -232,20 +232,22 @@ class Penalty:
             gradient[edges] += (blocks @ vector[edges][:, :, None])[..., 0]
         return gradient
 
-    def learn(self, layout: Layout, vector: Array, covariance: Array, dispersion: float) -> None:
+    def learn(
+        self, layout: Layout, vector: Array, spreads: list[Array], dispersion: float
+    ) -> None:
         """Renew the prices by one Fellner-Schall step.
 
         Parameters
         ----------
         vector : ndarray of shape (p,)
             Parameters, near the optimum for the present prices.
-        covariance : ndarray of shape (p, p)
-            Inverse of the penalised Gauss-Newton matrix.
+        spreads : list of ndarray of shape (e, c, c)
+            Per layer, one block for every edge of the inverse of the penalised Gauss-Newton
+            matrix.
         dispersion : float
             Noise variance divided by the number of observations.
         """
-        for number, edges in enumerate(layout.edges):
-            spread = covariance[edges[:, :, None], edges[:, None, :]]
+        for number, spread in enumerate(spreads):
             self.learn_layer(number, layout, vector, spread, dispersion)
 
     def learn_layer(

@@ -6,40 +6,26 @@ expected to do on new data. No rows are held out for it, so that weights stay fr
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo_kan.solvers.cost import affordable, count_parameters
 from zoo_kan.solvers.lm import GRIDS, fit_lm
 from zoo_kan.solvers.problem import count_rows
 from zoo_kan.solvers.result import TrainingResult
 from zoo_kan.solvers.start import initial_network
 
-__all__ = ["SHAPES", "affordable", "count_parameters", "fit_shape", "search_shape"]
+__all__ = ["SHAPES", "fit_shape", "search_shape"]
 
 Array = NDArray[np.floating]
 
 SHAPES: tuple[tuple[int, ...], ...] = ((), (1,), (2,), (3,), (5,))
 _SCOUT_ITERATIONS = 25
-_MOST_PARAMETERS = 1500
-_MOST_WORK = 2e10  # rows times outputs times parameters squared: about a second per step
 _EXACT = 1e-10  # unexplained share of the variance at which there is nothing left to find
 _PATIENCE = 2
 _NATS = 4.0  # log-likelihood that a larger classifier has to gain over its charge
-
-
-def count_parameters(widths: Sequence[int], *, grid: int, order: int, base: str) -> int:
-    """Number of weights and biases of a network of such a shape."""
-    per_edge = grid + order + (base != "none")
-    return sum(n_in * n_out * per_edge + n_out for n_in, n_out in pairwise(widths))
-
-
-def affordable(n_rows: float, n_outputs: int, n_parameters: int) -> bool:
-    """Whether second-order steps on a network of that size take no more than seconds."""
-    work = n_rows * n_outputs * n_parameters**2
-    return n_parameters <= _MOST_PARAMETERS and work <= _MOST_WORK
 
 
 def _usable_grids(

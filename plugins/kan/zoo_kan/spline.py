@@ -13,6 +13,7 @@ Axes: ``n`` rows, ``i`` nodes, ``b`` basis functions, ``grid + order`` of them.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +84,22 @@ def bell_derivative(t: Array, order: int) -> Array:
     return total * np.sign(t)
 
 
+def _place(u: Array, grid: int, order: int, curve: Callable[[Array, int], Array]) -> Array:
+    """Values (n, i, b) at positions ``u`` (n, i) within the grid of bells or of their slopes.
+
+    No more than ``order + 1`` bells reach any position: only those are computed.
+    """
+    cell = np.floor(u)
+    cell = np.where(cell > 0.0, np.minimum(cell, grid - 1.0), 0.0)  # not a number: the first
+    n_basis = grid + order
+    values = np.zeros((*u.shape, n_basis))
+    flat, first = values.reshape(-1), (n_basis * np.arange(u.size) + cell.astype(np.intp).ravel())
+    within = (u - cell).ravel()
+    for number in range(order + 1):
+        flat[first + number] = curve(within - (number - (order - 1) / 2), order)
+    return values
+
+
 def centres(grid: int, order: int) -> Array:
     """Centres ``(b,)`` of the basis functions, in grid intervals from the grid's lower end."""
     return np.arange(grid + order) - (order - 1) / 2
@@ -106,8 +123,7 @@ def design(u: Array, grid: int, order: int) -> Array:
         ``design @ coef`` is the edge's value, inside and outside the grid.
     """
     inside = np.clip(u, 0.0, grid)
-    middle = centres(grid, order)
-    values = bell(inside[..., None] - middle, order)
+    values = _place(inside, grid, order, bell)
     excess = u - inside
     if np.any(excess):
         low, high = end_slopes(grid, order)
@@ -118,7 +134,7 @@ def design(u: Array, grid: int, order: int) -> Array:
 
 def design_derivative(u: Array, grid: int, order: int) -> Array:
     """Derivative of `design` with respect to ``u``: shape (n, i, b), constant outside the grid."""
-    slopes = bell_derivative(np.clip(u, 0.0, grid)[..., None] - centres(grid, order), order)
+    slopes = _place(np.clip(u, 0.0, grid), grid, order, bell_derivative)
     low, high = end_slopes(grid, order)
     slopes[u < 0.0] = low
     slopes[u > grid] = high

@@ -3,16 +3,20 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+from zoo_kan.widths import Width, edges_into, nodes
+
 __all__ = ["affordable", "count_parameters"]
 
 _MOST_PARAMETERS = 1500
 _MOST_WORK = 2e10  # rows times outputs times parameters squared: about a second per step
 
 
-def count_parameters(widths: Sequence[int], *, grid: int, order: int, base: str) -> int:
+def count_parameters(widths: Sequence[Width], *, grid: int, order: int, base: str) -> int:
     """Number of weights and biases of a network of such a shape."""
     per_edge = grid + order + (base != "none")
-    return sum(n_in * n_out * per_edge + n_out for n_in, n_out in pairwise(widths))
+    return sum(
+        edges_into(after) * (nodes(before) * per_edge + 1) for before, after in pairwise(widths)
+    )
 
 
 def affordable(n_rows: float, n_outputs: int, n_parameters: int) -> bool:

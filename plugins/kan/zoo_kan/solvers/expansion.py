@@ -62,9 +62,7 @@ def inverse(matrix: Array) -> Array:
     return np.diag(1.0 / np.maximum(np.diag(matrix), 1e-300))
 
 
-def determined(
-    layout: Layout, penalty: Penalty, spreads: list[Array], last_biases: Array
-) -> float:
+def determined(layout: Layout, penalty: Penalty, spreads: list[Array], last_biases: Array) -> float:
     """Parameters that the data determine, given the blocks of the covariance.
 
     Parameters
@@ -99,9 +97,7 @@ class DenseExpansion:
     ) -> None:
         self._layout, self._penalty = layout, penalty
         self._normal = problem.normal(network, layout)
-        penalty.add_to(
-            layout, layout.pack(network), self._normal.gradient, self._normal.curvature
-        )
+        penalty.add_to(layout, layout.pack(network), self._normal.gradient, self._normal.curvature)
         self._covariance: Array | None = None
         self.value = self._normal.value
 

@@ -121,7 +121,7 @@ class KrylovExpansion:
             pulls = [
                 (self._problem.terms.curvature_root(piece.outputs, back) ** 2).sum(axis=1)
                 * sample.share[piece.rows, None]
-                for back in piece.back()
+                for back in sample.backs(piece)
             ]
             for group in groups:
                 ins = self._layout.ends[group.layer][1][group.members]
@@ -182,10 +182,8 @@ class KrylovExpansion:
     def _spread(self) -> tuple[list[Array], Array]:
         """Inverses of the blocks, cut into those of the edges."""
         layout = self._layout
-        spreads = [
-            np.zeros((len(edges), edges.shape[1], edges.shape[1])) for edges in layout.edges
-        ]
-        variances = np.zeros(layout.size)
+        spreads = [np.zeros((len(edges), edges.shape[1], edges.shape[1])) for edges in layout.edges]
+        variances: Array = np.zeros(layout.size)
         for block in self._blocks:
             covariance = inverse(block.matrix)
             variances[block.positions] = np.diag(covariance)

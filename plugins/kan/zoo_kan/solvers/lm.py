@@ -55,11 +55,9 @@ class _Run:
     def expand(self, network: KANNetwork, layout: Layout, penalty: Penalty) -> Expansion:
         """Expand the objective around ``network``, in the form that its size asks for."""
         problem = self.problem
-        direct = affordable(problem.total, problem.T.shape[1], layout.size)
-        if self.equations == "auto":
-            dense = direct
-        else:
-            dense = self.equations == "direct"
+        dense = self.equations == "direct" or (
+            self.equations == "auto" and affordable(problem.total, problem.T.shape[1], layout.size)
+        )
         return (DenseExpansion if dense else KrylovExpansion)(problem, network, layout, penalty)
 
     def score(self, network: KANNetwork, value: float, edof: float) -> float:

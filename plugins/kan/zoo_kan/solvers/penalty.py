@@ -232,9 +232,7 @@ class Penalty:
             gradient[edges] += (blocks @ vector[edges][:, :, None])[..., 0]
         return gradient
 
-    def learn(
-        self, layout: Layout, vector: Array, spreads: list[Array], dispersion: float
-    ) -> None:
+    def learn(self, layout: Layout, vector: Array, spreads: list[Array], dispersion: float) -> None:
         """Renew the prices by one Fellner-Schall step.
 
         Parameters

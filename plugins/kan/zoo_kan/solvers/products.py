@@ -4,7 +4,7 @@ A row of the Jacobian is an outer product of a layer's features and the slopes b
 products are a pass through the layers: forwards for changed parameters, backwards for changed
 outputs. Each costs about as much as the forward pass.
 
-Axes: ``n`` rows, ``i`` input nodes, ``o`` output nodes, ``c`` features of one edge,
+Axes: ``n`` rows, ``i`` input nodes, ``s`` sums of edges, ``c`` features of one edge,
 ``p`` parameters, ``k`` network outputs.
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo_kan.edges import EdgeLayer
 from zoo_kan.network import KANNetwork
 from zoo_kan.solvers.problem import Layout, Normal
 
@@ -34,23 +35,28 @@ class Piece:
     rows : slice
     features : list of ndarray of shape (n, i, c)
         Per layer, less their means on all rows.
-    slopes : list of ndarray of shape (n, o, i)
-        Per layer but the first, derivative of its output nodes by its input nodes.
+    sums : list of ndarray of shape (n, s)
+        Per layer.
+    slopes : list of ndarray of shape (n, s, i)
+        Per layer but the first, derivative of its sums by its input nodes.
     outputs : ndarray of shape (n, k)
     """
 
     rows: slice
     features: list[Array]
+    sums: list[Array]
     slopes: list[Array]
     outputs: Array
 
-    def back(self) -> list[Array]:
-        """Per layer, derivative (n, k, o) of the network's outputs by the layer's output nodes."""
-        n_outputs = self.outputs.shape[1]
-        backs = [np.broadcast_to(np.eye(n_outputs), (len(self.outputs), n_outputs, n_outputs))]
-        for slopes in self.slopes[::-1]:
-            backs.append(backs[-1] @ slopes)
-        return backs[::-1]
+
+def _combined(layer: EdgeLayer, sums: Array, moved: Array) -> Array:
+    """Change (n, o) of a layer's output nodes where its sums (n, s) change by ``moved``."""
+    if not layer.products:
+        return moved
+    plain = layer.n_sums - 2 * layer.products
+    others = sums[:, plain:].reshape(len(sums), layer.products, 2)[:, :, ::-1]
+    pairs = moved[:, plain:].reshape(len(sums), layer.products, 2)
+    return np.concatenate([moved[:, :plain], (others * pairs).sum(axis=2)], axis=1)
 
 
 class Products:
@@ -71,36 +77,35 @@ class Products:
     def __init__(self, network: KANNetwork, layout: Layout, X: Array, share: Array) -> None:
         self.network, self.layout, self.X, self.share = network, layout, X, share
         per_row = sum(
-            layer.n_in * (layer.coef.shape[2] + 1 + layer.n_out) for layer in network.layers
+            layer.n_in * (layer.coef.shape[2] + 1 + layer.n_sums) for layer in network.layers
         )
         self._size = max(1, _PIECE // per_row)
-        self.means = [np.zeros(layer.weights.shape[1:]) for layer in network.layers]
-        held = len(X) * per_row <= _HELD
-        raw = [self._piece(rows) for rows in self._slices()] if held else []
-        for piece in raw or self.pieces():
-            for mean, features in zip(self.means, piece.features, strict=True):
-                mean += np.tensordot(share[piece.rows], features, axes=1)
-        for piece in raw:
-            for mean, features in zip(self.means, piece.features, strict=True):
-                features -= mean
-        self._held = raw
+        self.means: list[Array] = [np.zeros(layer.weights.shape[1:]) for layer in network.layers]
+        held = [self._piece(rows) for rows in self._slices()] if len(X) * per_row <= _HELD else []
+        means = [mean.copy() for mean in self.means]
+        for piece in held or map(self._piece, self._slices()):
+            for number, features in enumerate(piece.features):
+                means[number] += np.tensordot(share[piece.rows], features, axes=1)
+        for piece in held:
+            for features, mean in zip(piece.features, means, strict=True):
+                np.subtract(features, mean, out=features)
+        self.means, self._held = means, held
 
     def _slices(self) -> Iterator[slice]:
         for start in range(0, len(self.X), self._size):
             yield slice(start, min(start + self._size, len(self.X)))
 
     def _piece(self, rows: slice) -> Piece:
-        x = self.network.standardise(self.X[rows])
-        features, slopes = [], []
-        for number, layer in enumerate(self.network.layers):
+        piece = Piece(rows, [], [], [], self.network.standardise(self.X[rows]))
+        for number, (layer, mean) in enumerate(zip(self.network.layers, self.means, strict=True)):
             if number:
-                slopes.append(layer.slopes(x))
-            features.append(layer.features(x))
-            flat = features[-1].reshape(len(x), -1)
-            x = flat @ layer.weights.reshape(layer.n_out, -1).T + layer.bias
-        for mean, part in zip(self.means, features, strict=True):
-            part -= mean
-        return Piece(rows, features, slopes, x)
+                piece.slopes.append(layer.slopes(piece.outputs))
+            features = layer.features(piece.outputs)
+            piece.sums.append(layer.sums(features))
+            piece.outputs = layer.combine(piece.sums[-1])
+            features -= mean
+            piece.features.append(features)
+        return piece
 
     def pieces(self) -> Iterator[Piece]:
         """The rows, piece by piece."""
@@ -110,15 +115,13 @@ class Products:
             yield from map(self._piece, self._slices())
 
     def _weights(self, vector: Array) -> list[tuple[Array, Array]]:
-        """Per layer, weights (i * c, o) and biases (o,) that ``vector`` (p,) holds."""
+        """Per layer, weights (i * c, s) and biases (s,) that ``vector`` (p,) holds."""
         parts = []
         for number, layer in enumerate(self.network.layers):
             edges, (outs, ins) = self.layout.edges[number], self.layout.ends[number]
             weights = np.zeros(layer.weights.shape)
             weights[outs, ins, : edges.shape[1]] = vector[edges]
-            parts.append(
-                (weights.reshape(layer.n_out, -1).T, vector[self.layout.biases[number]])
-            )
+            parts.append((weights.reshape(layer.n_sums, -1).T, vector[self.layout.biases[number]]))
         return parts
 
     def _push(self, piece: Piece, parts: list[tuple[Array, Array]]) -> Array:
@@ -128,14 +131,15 @@ class Products:
             moved = features.reshape(len(features), -1) @ weights + bias
             if change is not None:
                 moved += (piece.slopes[number - 1] @ change[..., None])[..., 0]
-            change = moved
+            change = _combined(self.network.layers[number], piece.sums[number], moved)
         assert change is not None
         return change
 
     def _pull(self, piece: Piece, outputs: Array, total: Array) -> None:
-        back = outputs
+        back = outputs  # (n, o), then (n, s)
         for number in range(len(self.network.layers) - 1, -1, -1):
             edges, (outs, ins) = self.layout.edges[number], self.layout.ends[number]
+            back = self.network.layers[number].pull(back[:, None], piece.sums[number])[:, 0]
             features = piece.features[number]
             full = (back.T @ features.reshape(len(features), -1)).reshape(
                 back.shape[1], *features.shape[1:]
@@ -149,6 +153,18 @@ class Products:
         """Step (p,) in the parameters that is ``step`` in the centred ones."""
         layout = self.layout
         return Normal(0.0, step, np.empty((0, 0)), layout, self.means).uncentre(step)
+
+    def backs(self, piece: Piece) -> list[Array]:
+        """Per layer, derivative (n, k, s) of the network's outputs by the layer's sums."""
+        n_outputs = piece.outputs.shape[1]
+        back: Array = np.broadcast_to(np.eye(n_outputs), (len(piece.outputs), *(n_outputs,) * 2))
+        backs = []
+        for number in range(len(self.network.layers) - 1, -1, -1):
+            back = self.network.layers[number].pull(back, piece.sums[number])
+            backs.append(back)
+            if number:
+                back = back @ piece.slopes[number - 1]
+        return backs[::-1]
 
     def outputs(self) -> Array:
         """Output nodes (n, k) of the network."""

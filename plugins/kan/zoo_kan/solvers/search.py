@@ -16,6 +16,7 @@ from zoo_kan.solvers.lm import GRIDS, fit_lm
 from zoo_kan.solvers.problem import count_rows
 from zoo_kan.solvers.result import TrainingResult
 from zoo_kan.solvers.start import initial_network
+from zoo_kan.widths import Width
 
 __all__ = ["SHAPES", "fit_shape", "search_shape"]
 
@@ -30,7 +31,7 @@ _NATS = 4.0  # log-likelihood that a larger classifier has to gain over its char
 
 def _usable_grids(
     grids: Sequence[int],
-    widths: Sequence[int],
+    widths: Sequence[Width],
     n_rows: float,
     n_outputs: int,
     order: int,
@@ -57,7 +58,7 @@ def fit_shape(
     X: Array,
     T: Array,
     weight: Array,
-    hidden: Sequence[int],
+    hidden: Sequence[Width],
     *,
     loss: str,
     order: int,
@@ -75,8 +76,8 @@ def fit_shape(
         Targets as `fit_lm` takes them.
     weight : ndarray of shape (n,)
         Positive frequencies.
-    hidden : sequence of int
-        Hidden nodes per layer.
+    hidden : sequence of (int or pair of int)
+        Hidden nodes per layer: sums, or sums and products.
     loss : {"squared", "logistic"}
     order, base
         As in `initial_network`.
@@ -130,7 +131,7 @@ def search_shape(
     T: Array,
     weight: Array,
     *,
-    shapes: Sequence[Sequence[int]] = SHAPES,
+    shapes: Sequence[Sequence[Width]] = SHAPES,
     order: int,
     base: str,
     grids: Sequence[int] = GRIDS,
@@ -142,7 +143,7 @@ def search_shape(
     ----------
     X, T, weight, order, base, grids, **options
         As in `fit_shape`.
-    shapes : sequence of sequence of int
+    shapes : sequence of sequence of (int or pair of int)
         Hidden nodes per layer, the simplest shape first.
 
     Returns

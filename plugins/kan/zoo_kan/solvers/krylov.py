@@ -182,7 +182,9 @@ class KrylovExpansion:
     def _spread(self) -> tuple[list[Array], Array]:
         """Inverses of the blocks, cut into those of the edges."""
         layout = self._layout
-        spreads = [np.zeros((len(edges), edges.shape[1], edges.shape[1])) for edges in layout.edges]
+        spreads: list[Array] = []
+        for edges in layout.edges:
+            spreads.append(np.zeros((*edges.shape, edges.shape[1])))
         variances: Array = np.zeros(layout.size)
         for block in self._blocks:
             covariance = inverse(block.matrix)

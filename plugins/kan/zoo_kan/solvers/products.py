@@ -116,7 +116,7 @@ class Products:
 
     def _weights(self, vector: Array) -> list[tuple[Array, Array]]:
         """Per layer, weights (i * c, s) and biases (s,) that ``vector`` (p,) holds."""
-        parts = []
+        parts: list[tuple[Array, Array]] = []
         for number, layer in enumerate(self.network.layers):
             edges, (outs, ins) = self.layout.edges[number], self.layout.ends[number]
             weights = np.zeros(layer.weights.shape)

@@ -83,9 +83,7 @@ def with_node(
     """
     before, after = network.layers[place], network.layers[place + 1]
     x = network.activations(X)[place]
-    fresh = random_layer(
-        x, 1, grid=before.grid, order=before.order, base=before.base, rng=rng
-    )
+    fresh = random_layer(x, 1, grid=before.grid, order=before.order, base=before.base, rng=rng)
     fresh = replace(fresh, lower=before.lower, upper=before.upper)
     mean, scale = weighted_moments(fresh.forward(x), weight)
     fresh = fresh.renamed(mean, scale)

@@ -33,6 +33,8 @@ GRIDS = (3, 5, 10, 20, 40)
 _REGRID_EVERY = 5
 _COARSE_ITERATIONS = 30  # at most, on any grid but the last
 _COARSE_TOL = 1e-2
+_SMALL = 0.03  # score below which an error may well be the grid's and not noise
+_FRESH = 1e-9  # prices of a second attempt on a finer grid
 _IDLE = 4  # iterations without progress after which a descent ends
 # Each effective parameter counts for more than one, since shapes and prices are searched too.
 _EDOF_CHARGE, _EDOF_CHARGE_LOGITS = 1.4, 2.0
@@ -138,7 +140,7 @@ def _step(
 def _descend(run: _Run, point: _Point, *, budget: int, tol: float) -> tuple[_Point, bool]:
     """Minimise on the network's present grid sizes; returns the point and whether it converged."""
     point = _Point(point.network, point.penalty)
-    penalty, converged, lowest, idle = point.penalty, False, np.inf, 0
+    penalty, converged, lowest, idle, judged = point.penalty, False, np.inf, 0, False
     best_held_out, best_network, patience = np.inf, point.network, 0
     layout = Layout.of(point.network)
     vector = layout.pack(point.network)
@@ -165,6 +167,8 @@ def _descend(run: _Run, point: _Point, *, budget: int, tol: float) -> tuple[_Poi
             noise = dispersion(run.problem, value, edof, layout.size)
             penalty.learn(layout, vector, expansion.spreads(), noise)
             reading = run.score(point.network, value, edof)
+            if not judged:
+                lowest, judged = np.inf, True  # the objective is no yardstick for scores
         idle = 0 if reading < (1.0 - tol) * lowest else idle + 1
         lowest = min(lowest, reading)
         entry: dict[str, Any] = {
@@ -197,20 +201,32 @@ def _climb(run: _Run, point: _Point, grids: Sequence[int]) -> tuple[_Point, bool
     best = _assess(run, point)
     converged = False
     for position, grid in enumerate(grids):
+        last = position == len(grids) - 1
         start = best.network
         if position or grid != start.layers[0].grid:
             start = regrid(start, run.problem.X, grid=grid)
         run.damping = 1e-2 if position == 0 else 1e-4
-        last = position == len(grids) - 1
-        point, done = _descend(
-            run,
-            _Point(start, best.penalty.copy()),
-            budget=run.budget if last else min(run.budget, _COARSE_ITERATIONS),
-            tol=run.tol if last else max(run.tol, _COARSE_TOL),
-        )
+        budget = run.budget if last else min(run.budget, _COARSE_ITERATIONS)
+        tol = run.tol if last else max(run.tol, _COARSE_TOL)
+        point, done = _descend(run, _Point(start, best.penalty.copy()), budget=budget, tol=tol)
         # so few rows that no score is finite: the loss decides
-        if not (point.score, point.value) < (best.score, best.value):
+        better = (point.score, point.value) < (best.score, best.value)
+        if not better and run.learn and position and best.score < _SMALL and run.budget > 0:
+            # prices that were learned while the grid was too coarse take its error for noise
+            run.damping = 1e-4
+            fresh = Penalty.uniform(
+                start,
+                roughness=_FRESH,
+                steepness=_FRESH,
+                base=_FRESH,
+                sparsity=best.penalty.sparsity,
+            )
+            point, done = _descend(run, _Point(start, fresh), budget=budget, tol=tol)
+            better = (point.score, point.value) < (best.score, best.value)
+        if not better and position:
             break
+        if not better:
+            continue
         enough = position > 0 and point.score > 0.98 * best.score
         best, converged = point, done
         if enough or run.budget <= 0:

@@ -22,7 +22,7 @@ def test__fit_lm__toy_function_of_the_paper__reaches_1e5(base):
     network = initial_network(X, Y, [2, 1, 1], grid=3, base=base, rng=np.random.default_rng(4))
     result = fit_lm(network, X, Y, grids=GRIDS)
     assert rmse(result.network, *toy(seed=1)) < 1e-5
-    assert result.network.layers[0].grid == 40
+    assert result.network.layers[0].grid == 48
     assert result.converged
     assert result.n_iter == len(result.history)
     assert result.loss == pytest.approx(np.mean((result.network.forward(X) - Y) ** 2) / Y.var())

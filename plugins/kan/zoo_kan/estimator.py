@@ -39,7 +39,7 @@ class KANRegressor(RegressorMixin, BaseKAN):
         hidden layer for as long as generalised cross-validation expects a lower error on new data;
         the solvers "lbfgs" and "adam" take the additive model.
     grid : "auto" or int, default="auto"
-        Intervals of each edge's grid. ``"auto"`` lets "lm" refine 3, 5, 10, 20, 40 while it helps,
+        Intervals of each edge's grid. ``"auto"`` lets "lm" refine 3, 6, 12, 24, 48 while it helps,
         and is 8 for the others.
     order : int, default=3
         Degree of the splines, 1 to 5.

@@ -29,12 +29,13 @@ __all__ = ["GRIDS", "fit_lm"]
 Array = NDArray[np.floating]
 Progress = Callable[[dict[str, Any]], None]
 
-GRIDS = (3, 5, 10, 20, 40)
+GRIDS = (3, 6, 12, 24, 48)
 _REGRID_EVERY = 5
 _COARSE_ITERATIONS = 30  # at most, on any grid but the last
 _COARSE_TOL = 1e-2
 _SMALL = 0.03  # score below which an error may well be the grid's and not noise
 _FRESH = 1e-9  # prices of a second attempt on a finer grid
+_CHEAP = 100  # parameters of an additive model that may try every grid
 _IDLE = 4  # iterations without progress after which a descent ends
 # Each effective parameter counts for more than one, since shapes and prices are searched too.
 _EDOF_CHARGE, _EDOF_CHARGE_LOGITS = 1.4, 2.0
@@ -196,10 +197,23 @@ def _descend(run: _Run, point: _Point, *, budget: int, tol: float) -> tuple[_Poi
     return _assess(run, point), converged
 
 
+def _improves(run: _Run, point: _Point, best: _Point, *, finer: bool) -> bool:
+    """Whether a point is better than the best; on a finer grid, by more than it may seem to be.
+
+    The estimated error on new data is the less to be trusted the larger the share of the
+    observations that the parameters use up.
+    """
+    if not np.isfinite(point.score) or not finer:
+        # so few rows that no score is finite: the loss decides
+        return (point.score, point.value) < (best.score, best.value)
+    used = point.edof / (run.problem.total * run.problem.T.shape[1])
+    return point.score < (1.0 - min(0.5, max(0.02, 2.0 * used))) * best.score
+
+
 def _climb(run: _Run, point: _Point, grids: Sequence[int]) -> tuple[_Point, bool]:
     """Descend on one grid after the other, for as long as the next one is better."""
     best = _assess(run, point)
-    converged = False
+    converged, failed = False, 0
     for position, grid in enumerate(grids):
         last = position == len(grids) - 1
         start = best.network
@@ -209,8 +223,7 @@ def _climb(run: _Run, point: _Point, grids: Sequence[int]) -> tuple[_Point, bool
         budget = run.budget if last else min(run.budget, _COARSE_ITERATIONS)
         tol = run.tol if last else max(run.tol, _COARSE_TOL)
         point, done = _descend(run, _Point(start, best.penalty.copy()), budget=budget, tol=tol)
-        # so few rows that no score is finite: the loss decides
-        better = (point.score, point.value) < (best.score, best.value)
+        better = _improves(run, point, best, finer=position > 0)
         if not better and run.learn and position and best.score < _SMALL and run.budget > 0:
             # prices that were learned while the grid was too coarse take its error for noise
             run.damping = 1e-4
@@ -221,15 +234,18 @@ def _climb(run: _Run, point: _Point, grids: Sequence[int]) -> tuple[_Point, bool
                 base=_FRESH,
                 sparsity=best.penalty.sparsity,
             )
+            budget = min(run.budget, _COARSE_ITERATIONS)
             point, done = _descend(run, _Point(start, fresh), budget=budget, tol=tol)
-            better = (point.score, point.value) < (best.score, best.value)
-        if not better and position:
-            break
+            better = _improves(run, point, best, finer=True)
         if not better:
+            failed += position > 0
+            # a wave needs several times the grid; the additive model is convex and cheap
+            if failed > (3 if len(start.layers) == 1 and start.n_parameters < _CHEAP else 0):
+                break
             continue
-        enough = position > 0 and point.score > 0.98 * best.score
+        failed = 0
         best, converged = point, done
-        if enough or run.budget <= 0:
+        if run.budget <= 0:
             break
     return best, converged
 

@@ -4,22 +4,23 @@ The paper starts from a shape that is too large and prunes (Section 2.5.1). Grow
 because every price of roughness is learned, a shape is compared with the next by what it is
 expected to do on new data. No rows are held out for it, so that weights stay frequencies.
 
-One hidden layer grows wider; each width that is better than the last is also tried with a further
-layer, which starts out as straight lines (`zoo_kan.solvers.grow`). Of large tables a part of the
+One hidden layer grows wider; the best widths are also tried with further layers, which start out
+as straight lines (`zoo_kan.solvers.grow`). Of large tables a part of the
 rows chooses the shape, and all of them train it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo_kan.network import KANNetwork
 from zoo_kan.solvers.cost import affordable, count_parameters
-from zoo_kan.solvers.grow import with_layer
+from zoo_kan.solvers.grow import pair_starts, with_layer
 from zoo_kan.solvers.lm import GRIDS, fit_lm
-from zoo_kan.solvers.problem import count_rows
+from zoo_kan.solvers.problem import Problem, count_rows
 from zoo_kan.solvers.regrid import regrid
 from zoo_kan.solvers.result import TrainingResult
 from zoo_kan.solvers.shape import fit_shape, scout, usable_grids
@@ -32,9 +33,12 @@ Array = NDArray[np.floating]
 SHAPES: tuple[tuple[int, ...], ...] = ((), (1,), (2,), (3,), (5,))
 _TRIAL_ITERATIONS = 100  # of a shape that is not yet chosen
 _MOST_LAYERS = 4
+_LEAP = 0.1  # of its parent's score at which a deeper network is trained in full
+_PARENTS = 3  # widths that are tried with more layers
+_TRIAL_WORK = 5e8  # rows times parameters squared of the finest grid of such a shape
 _MOST_WORK = 5e10  # iterations times rows times parameters squared, after which no more is tried
 _EXACT = 1e-10  # unexplained share of the variance at which there is nothing left to find
-_PATIENCE = 2
+_PATIENCE = 3
 _NATS = 4.0  # log-likelihood that a larger classifier has to gain over its charge
 _CHOOSING_ROWS = 3000  # rows that choose the shape of a larger table
 _LEAST_OF_CLASS = 50  # of them, where there are so many
@@ -61,6 +65,8 @@ class _Search:
     seed: int
     options: dict[str, Any]
     best: TrainingResult | None = None
+    additive: KANNetwork | None = None
+    kept: list[TrainingResult] = field(default_factory=list)
     iterations: int = 0
     work: float = 0.0
 
@@ -88,20 +94,28 @@ class _Search:
         ):
             return False
         self.best = result
+        self.kept.append(result)
         return True
 
-    def _trial(self) -> dict[str, Any]:
-        return {**self.options, "max_iter": min(self.options["max_iter"], _TRIAL_ITERATIONS)}
+    def trial(self, widths: Sequence[Width]) -> dict[str, Any]:
+        """Options of a fit that is to show what a shape is worth, on grids that are cheap."""
+        rows = count_rows(self.weight) * self.T.shape[1]
+
+        def cheap(grid: int) -> bool:
+            size = count_parameters(widths, grid=grid, order=self.order, base=self.base)
+            return size <= rows and rows * float(size) ** 2 <= _TRIAL_WORK
+
+        return {
+            **self.options,
+            "max_iter": min(self.options["max_iter"], _TRIAL_ITERATIONS),
+            "grids": (*self.grids[:1], *filter(cheap, self.grids[1:])),
+        }
 
     def try_width(self, hidden: Sequence[Width]) -> bool | None:
         """Train one shape and keep it if it is better; None where it is not affordable."""
-        if self.best is not None and not self._affords([self.X.shape[1], *hidden, self.T.shape[1]]):
+        widths = [self.X.shape[1], *hidden, self.T.shape[1]]
+        if self.best is not None and not self._affords(widths):
             return None
-        starts = []
-        additive = self.best is not None and len(self.best.network.layers) == 1
-        if self.best is not None and additive and tuple(hidden) == (self.T.shape[1],):
-            coarse = regrid(self.best.network, self.X, grid=self.grids[0])
-            starts = [with_layer(coarse, self.X, 0)]
         result = fit_shape(
             self.X,
             self.T,
@@ -109,21 +123,35 @@ class _Search:
             hidden,
             order=self.order,
             base=self.base,
-            grids=self.grids,
             seed=self.seed,
-            starts=starts,
-            **self._trial(),
+            starts=self._starts(hidden),
+            **self.trial(widths),
         )
         self._count(result)
+        if not hidden:
+            self.additive = result.network
         return self._takes(result)
 
+    def _starts(self, hidden: Sequence[Width]) -> list[KANNetwork]:
+        """What the additive model, if it has been trained, suggests for one hidden layer."""
+        if self.additive is None or len(hidden) != 1 or not isinstance(hidden[0], int):
+            return []
+        coarse = regrid(self.additive, self.X, grid=self.grids[0])
+        targets = (self.T - coarse.output_mean) / coarse.output_scale
+        problem = Problem(self.X, targets, self.weight, str(self.options["loss"]))
+        residual = -problem.terms.gradient(problem.outputs(coarse), targets)
+        return pair_starts(coarse, self.X, residual, problem.share, hidden[0])
+
     def deepen(self) -> None:
-        """Put straight layers into the best shape, as long as bending them pays."""
+        """Put straight layers into the best shapes, as long as bending them pays."""
         data = (self.X, self.T, self.weight)
-        while self.best is not None and not self.finished:
-            coarse = regrid(self.best.network, self.X, grid=self.grids[0])
-            if not 1 < len(coarse.layers) < _MOST_LAYERS:
-                return
+        parents = [result for result in self.kept if len(result.network.layers) > 1]
+        parents = parents[-_PARENTS:]
+        while parents and self.best is not None and not self.finished:
+            parent = parents.pop(0)
+            coarse = regrid(parent.network, self.X, grid=self.grids[0])
+            if len(coarse.layers) >= _MOST_LAYERS:
+                continue
             scouts = [
                 scout(network, *data, **self.options)
                 for network in (with_layer(coarse, self.X, n) for n in range(len(coarse.layers)))
@@ -132,20 +160,15 @@ class _Search:
             for result in scouts:
                 self._count(result)
             best = min(scouts, key=lambda result: result.score, default=None)
-            if best is None or best.score >= self.best.score:
-                return
-            grids = usable_grids(
-                self.grids,
-                best.network.widths,
-                count_rows(self.weight),
-                self.T.shape[1],
-                self.order,
-                self.base,
+            # a coarse grid may still hide what a layer is worth: much better than its parent will do
+            if best is None or best.score >= max(self.best.score, _LEAP * parent.score):
+                continue
+            result = fit_lm(
+                best.network, *data, penalty=best.penalty, **self.trial(best.network.widths)
             )
-            result = fit_lm(best.network, *data, penalty=best.penalty, grids=grids, **self._trial())
             self._count(result)
-            if not self._takes(result):
-                return
+            if self._takes(result):
+                parents.insert(0, result)
 
 
 def _chosen_rows(T: Array, seed: int, *, classes: bool) -> NDArray[np.intp]:
@@ -179,8 +202,8 @@ def search_shape(
     X, T, weight, order, base, grids, seed, **options
         As in `fit_shape`. Of more than 3,000 rows a random part of that size chooses.
     shapes : sequence of sequence of (int or pair of int)
-        Hidden nodes per layer, the simplest shape first. Each that is better than those before
-        is tried with further layers as well.
+        Hidden nodes per layer, the simplest shape first. The best ones are tried with further
+        layers as well.
 
     Returns
     -------
@@ -200,38 +223,21 @@ def search_shape(
         if better is None:
             break
         since_best = 0 if better else since_best + 1
-        if better:
-            search.deepen()
         if since_best >= _PATIENCE or search.finished:
             break
+    search.deepen()
     best = search.best
     if best is None:
         raise ValueError("shapes must name at least one shape. Got none.")
-    iterations = search.iterations
-    if part or (not best.converged and options["max_iter"] > _TRIAL_ITERATIONS):
-        best = _finish(best, X, T, weight, grids, order, base, part=part, options=options)
-        iterations += best.n_iter
-    best.n_iter = iterations
-    return best
-
-
-def _finish(
-    best: TrainingResult,
-    X: Array,
-    T: Array,
-    weight: Array,
-    grids: Sequence[int],
-    order: int,
-    base: str,
-    *,
-    part: bool,
-    options: dict[str, Any],
-) -> TrainingResult:
-    """Go on with the chosen network, on all rows and on finer grids where they pay."""
-    network, penalty = best.network, best.penalty
+    network = best.network
     usable = usable_grids(grids, network.widths, count_rows(weight), T.shape[1], order, base)
     grid = network.layers[0].grid
-    finer = [grid, *(wanted for wanted in usable if wanted > grid)]
-    if part:
-        network = regrid(network, X)
-    return fit_lm(network, X, T, weight, penalty=penalty, grids=finer, **options)
+    finer = [wanted for wanted in usable if wanted > grid]
+    untried = bool(finer) and grid == search.trial(network.widths)["grids"][-1]
+    if part or untried or not best.converged:
+        if part:
+            network = regrid(network, X)
+        best = fit_lm(network, X, T, weight, penalty=best.penalty, grids=[grid, *finer], **options)
+        search.iterations += best.n_iter
+    best.n_iter = search.iterations
+    return best

@@ -101,6 +101,8 @@ def fit_shape(
     size = count_parameters(widths, grid=grids[0], order=order, base=base)
     # without hidden nodes the loss is convex: every start leads to the same end
     n_starts = 1 if not hidden else 4 if size <= 200 else 2 if size <= 600 else 1
+    if starts:
+        n_starts = max(1, n_starts // 2)
 
     def random_start(number: int) -> KANNetwork:
         return initial_network(

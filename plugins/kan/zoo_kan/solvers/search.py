@@ -10,7 +10,7 @@ rows chooses the shape, and all of them train it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from zoo_kan.solvers.problem import Problem, count_rows
 from zoo_kan.solvers.regrid import regrid
 from zoo_kan.solvers.result import TrainingResult
 from zoo_kan.solvers.shape import fit_shape, scout, usable_grids
+from zoo_kan.solvers.start import weighted_moments
 from zoo_kan.widths import Width
 
 __all__ = ["SHAPES", "search_shape"]
@@ -160,7 +161,7 @@ class _Search:
             for result in scouts:
                 self._count(result)
             best = min(scouts, key=lambda result: result.score, default=None)
-            # a coarse grid may still hide what a layer is worth: much better than its parent will do
+            # a coarse grid may hide what a layer is worth: much better than its parent will do
             if best is None or best.score >= max(self.best.score, _LEAP * parent.score):
                 continue
             result = fit_lm(
@@ -181,6 +182,18 @@ def _chosen_rows(T: Array, seed: int, *, classes: bool) -> NDArray[np.intp]:
         for label in np.unique(labels):
             chosen[order[labels[order] == label][:_LEAST_OF_CLASS]] = True
     return np.flatnonzero(chosen)
+
+
+def _restandardised(network: KANNetwork, T: Array, weight: Array, loss: str) -> KANNetwork:
+    """The same function, its outputs standardised by all targets and not those of a part."""
+    if loss != "squared":
+        return network
+    mean, scale = weighted_moments(T, weight)
+    shift = (mean - network.output_mean) / network.output_scale
+    last = network.layers[-1].renamed(shift, scale / network.output_scale)
+    return replace(
+        network, layers=[*network.layers[:-1], last], output_mean=mean, output_scale=scale
+    )
 
 
 def search_shape(
@@ -229,14 +242,14 @@ def search_shape(
     best = search.best
     if best is None:
         raise ValueError("shapes must name at least one shape. Got none.")
-    network = best.network
+    network, loss = best.network, str(options["loss"])
     usable = usable_grids(grids, network.widths, count_rows(weight), T.shape[1], order, base)
     grid = network.layers[0].grid
     finer = [wanted for wanted in usable if wanted > grid]
     untried = bool(finer) and grid == search.trial(network.widths)["grids"][-1]
     if part or untried or not best.converged:
         if part:
-            network = regrid(network, X)
+            network = regrid(_restandardised(network, T, weight, loss), X)
         best = fit_lm(network, X, T, weight, penalty=best.penalty, grids=[grid, *finer], **options)
         search.iterations += best.n_iter
     best.n_iter = search.iterations

@@ -1,9 +1,7 @@
 """Nothing that comes out of a fit, a pruning or a formula is NaN, whatever went in."""
 
-import warnings
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -12,6 +12,7 @@ from zoo.persistence import FittedState, PretrainedMixin
 from zoo_kan._state import restore, snapshot
 from zoo_kan._training import Rows, hold_out, train
 from zoo_kan._validation import generator
+from zoo_kan.attribution import Attribution, attribute
 from zoo_kan.network import KANNetwork
 from zoo_kan.prune import prune_network
 from zoo_kan.solvers import TrainingResult, fit_lm
@@ -180,6 +181,44 @@ class BaseKAN(OnnxExportMixin, PretrainedMixin, BaseEstimator):
                 **options,
             },
         )
+
+    def attribute(self, X: ArrayLike | None = None, *, output: int | None = None) -> Attribution:
+        """Hand the spread of the outputs back to the inputs, nodes and edges.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), optional
+            Rows to measure on; by default those kept from training, or an even covering of the
+            inputs' ranges where none were kept.
+        output : int, optional
+            The output (or the class with a logit) to explain; by default all of them.
+
+        Returns
+        -------
+        Attribution
+            `zoo_kan.attribution.attribute` says what the scores are.
+
+        Raises
+        ------
+        ValueError
+            If X does not have the estimator's features or there is no such output.
+        """
+        check_is_fitted(self)
+        weight = None
+        if X is not None:
+            rows = validate_data(self, X, dtype=np.float64, reset=False)
+        elif len(self.rows_["X"]):
+            rows, weight = self.rows_["X"], self.rows_["weight"]
+        else:
+            rows = None
+        return attribute(
+            self.network_, rows, weight=weight, output=output, feature_names=self._feature_names()
+        )
+
+    @property
+    def feature_importances_(self) -> Array:
+        """Attribution of the inputs, which sums to 1; (n_features,)."""
+        return self.attribute().importances
 
     def plot(self, ax: "Axes | None" = None, **options: Any) -> "Figure":
         """Draw the network with the function of every edge.

@@ -34,10 +34,12 @@ class KANRegressor(RegressorMixin, BaseKAN):
 
     Parameters
     ----------
-    hidden : "auto", int or tuple of int, default="auto"
-        Hidden nodes per layer. ``()`` is the additive model. ``"auto"`` starts there and grows one
-        hidden layer for as long as generalised cross-validation expects a lower error on new data;
-        the solvers "lbfgs" and "adam" take the additive model.
+    hidden : "auto", int or tuple of (int or pair of int), default="auto"
+        Hidden nodes per layer. ``()`` is the additive model. A pair is a number of nodes that add
+        and a number that multiply two sums each: ``((5, 2),)`` is one layer of five sums and two
+        products (KAN 2.0, arXiv 2408.10205). ``"auto"`` starts with the additive model and grows
+        one hidden layer for as long as generalised cross-validation expects a lower error on new
+        data; the solvers "lbfgs" and "adam" take the additive model.
     grid : "auto" or int, default="auto"
         Intervals of each edge's grid. ``"auto"`` lets "lm" refine 3, 5, 10, 20, 40 while it helps,
         and is 8 for the others.
@@ -95,6 +97,8 @@ class KANRegressor(RegressorMixin, BaseKAN):
         Parameters that the data, rather than the smoothness, determine.
     rows_ : dict of ndarray
         Training rows kept: "X" (k, n_features), "y" (k,) or (k, n_outputs), "weight" (k,).
+    feature_importances_ : ndarray of shape (n_features,)
+        Share of each input in the spread of the outputs, by `attribute`.
     net_ : skorch.NeuralNet or None
         The skorch net of the solver "adam". It is not pickled.
     n_outputs_ : int
@@ -241,6 +245,7 @@ class KANClassifier(ClassifierMixin, BaseKAN):
     rows_ : dict of ndarray
         Training rows kept; "y" holds indices into ``classes_``.
     network_, solver_, n_iter_, history_, converged_, smoothness_, effective_parameters_, net_
+    feature_importances_
         As in `KANRegressor`.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)

@@ -93,11 +93,15 @@ class BaseKAN(OnnxExportMixin, PretrainedMixin, BaseEstimator):
         self._adopt(trained.result)
         self.solver_ = trained.solver
         self.net_ = trained.net
-        chosen = np.arange(len(rows.X))
+        self._keep(rows.X, y, rows.weight, rng)
+        return self
+
+    def _keep(self, X: Array, y: NDArray, weight: Array, rng: np.random.Generator) -> None:
+        """Keep at most `keep_rows` of some rows in `rows_`."""
+        chosen = np.arange(len(X))
         if len(chosen) > self.keep_rows:
             chosen = np.sort(rng.choice(len(chosen), self.keep_rows, replace=False))
-        self.rows_ = {"X": rows.X[chosen], "y": y[chosen], "weight": rows.weight[chosen]}
-        return self
+        self.rows_ = {"X": X[chosen], "y": y[chosen], "weight": weight[chosen]}
 
     def _adopt(self, result: TrainingResult) -> None:
         self.network_ = result.network

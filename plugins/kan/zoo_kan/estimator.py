@@ -6,6 +6,7 @@ edge is follows from the data. Everything fitted is numpy arrays and plain Pytho
 """
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +18,8 @@ from sklearn.utils.validation import validate_data
 
 from zoo_kan._base import BaseKAN
 from zoo_kan._training import Rows
-from zoo_kan._validation import check_parameters
+from zoo_kan._validation import check_parameters, generator
+from zoo_kan.solvers import TrainingResult
 from zoo_kan.solvers.loss import probabilities
 
 __all__ = ["KANClassifier", "KANRegressor"]
@@ -82,7 +84,7 @@ class KANRegressor(RegressorMixin, BaseKAN):
     network_ : KANNetwork
         The fitted network, which predicts in numpy.
     solver_ : str
-        The solver that was used.
+        The solver that was used; "formula" after `from_symbolic`.
     n_iter_ : int
         Iterations of all shapes tried.
     loss_ : float
@@ -197,6 +199,68 @@ class KANRegressor(RegressorMixin, BaseKAN):
         training = Rows(rows[kept], self._as_targets(target), weight[kept])
         groups = np.zeros(len(target), dtype=int)
         return self._train(training, target, groups, np.ones(len(target)))
+
+    @classmethod
+    def from_symbolic(
+        cls,
+        expression: Any,
+        variables: Sequence[Any],
+        *,
+        bounds: Any = None,
+        X: ArrayLike | None = None,
+        grid: int | str = "auto",
+        tolerance: float = 1e-6,
+        **params: Any,
+    ) -> Self:
+        """Build a fitted estimator from a formula, without training.
+
+        With ``warm_start=True`` among the parameters, ``fit`` goes on from the formula.
+
+        Parameters
+        ----------
+        expression, variables, bounds, X, grid, tolerance
+            As in `zoo_kan.from_symbolic`.
+        **params
+            Parameters of the estimator; ``order`` and ``base`` are those of the network.
+
+        Returns
+        -------
+        KANRegressor
+            ``rows_`` holds rows of ``X``, or drawn evenly from the box, with the formula's values.
+
+        Raises
+        ------
+        ValueError
+            As `zoo_kan.from_symbolic` does, or if a parameter is not what it may be.
+        """
+        from zoo_kan.formula import compile_formula
+
+        model = cls(**params)
+        check_parameters(cls.__name__, model.get_params(deep=False))
+        network, rows, values = compile_formula(
+            expression,
+            variables,
+            bounds=bounds,
+            X=X,
+            grid=grid,
+            tolerance=tolerance,
+            order=model.order,
+            base=model.base,
+        )
+        model.n_features_in_, model.n_outputs_ = rows.shape[1], values.shape[1]
+        model._adopt(
+            TrainingResult(
+                network=network,
+                n_iter=0,
+                loss=float(np.mean(((network.forward(rows) - values) / network.output_scale) ** 2)),
+                converged=True,
+                effective_parameters=float(network.n_parameters),
+            )
+        )
+        target = values[:, 0] if model.n_outputs_ == 1 else values
+        model._keep(rows, target, np.ones(len(rows)), generator(model.random_state))
+        model.solver_, model.net_ = "formula", None
+        return model
 
     def predict(self, X: ArrayLike) -> Array:
         """Predict targets.

@@ -15,6 +15,7 @@ from zoo_kan._validation import generator
 from zoo_kan.attribution import Attribution, attribute
 from zoo_kan.network import KANNetwork
 from zoo_kan.prune import prune_network
+from zoo_kan.relations import Relations, relations
 from zoo_kan.solvers import TrainingResult, fit_lm
 
 if TYPE_CHECKING:
@@ -207,17 +208,52 @@ class BaseKAN(OnnxExportMixin, PretrainedMixin, BaseEstimator):
         ValueError
             If X does not have the estimator's features or there is no such output.
         """
-        check_is_fitted(self)
-        weight = None
-        if X is not None:
-            rows = validate_data(self, X, dtype=np.float64, reset=False)
-        elif len(self.rows_["X"]):
-            rows, weight = self.rows_["X"], self.rows_["weight"]
-        else:
-            rows = None
+        rows, weight = self._inputs_or_kept(X)
         return attribute(
             self.network_, rows, weight=weight, output=output, feature_names=self._feature_names()
         )
+
+    def relations(
+        self, X: ArrayLike | None = None, *, output: int = 0, tolerance: float = 0.05
+    ) -> Relations:
+        """Test every pair of inputs for separability and symmetry.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), optional
+            Rows to measure on; by default as in `attribute`.
+        output : int, default=0
+            The output (or the class with a logit) to look at.
+        tolerance : float, default=0.05
+            Score below which a relation is said to hold.
+
+        Returns
+        -------
+        Relations
+            `zoo_kan.relations.relations` says what is tested.
+
+        Raises
+        ------
+        ValueError
+            If X does not have the estimator's features, or there is no such output.
+        """
+        rows, _ = self._inputs_or_kept(X)
+        return relations(
+            self.network_,
+            rows,
+            output=output,
+            feature_names=self._feature_names(),
+            tolerance=tolerance,
+        )
+
+    def _inputs_or_kept(self, X: ArrayLike | None) -> tuple[Array | None, Array | None]:
+        """Rows given, else those kept from training with their weights, else none."""
+        check_is_fitted(self)
+        if X is not None:
+            return validate_data(self, X, dtype=np.float64, reset=False), None
+        if len(self.rows_["X"]):
+            return self.rows_["X"], self.rows_["weight"]
+        return None, None
 
     @property
     def feature_importances_(self) -> Array:

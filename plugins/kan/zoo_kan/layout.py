@@ -249,7 +249,7 @@ def lay_out(
         x = width * (target + 0.5) / len(outputs)
         kind = _kind(network, top, target)
         nodes[top, target] = Node(top, target, x, row * top, kind, name, 0.0, 0.0)
-    return Layout(nodes, _joints(network, drawn, nodes), panels, width, row * top, notes)
+    return Layout(nodes, _joints(network, panels, nodes), panels, width, row * top, notes)
 
 
 def _kind(network: KANNetwork, row: int, index: int) -> str:
@@ -260,15 +260,23 @@ def _kind(network: KANNetwork, row: int, index: int) -> str:
 
 
 def _joints(
-    network: KANNetwork, drawn: list[NDArray[np.bool_]], nodes: dict[tuple[int, int], Node]
+    network: KANNetwork, panels: list[Panel], nodes: dict[tuple[int, int], Node]
 ) -> dict[tuple[int, int], Joint]:
+    """Factors with edges, the one whose panels stand further left on the left."""
     joints: dict[tuple[int, int], Joint] = {}
-    for row, (layer, mask) in enumerate(zip(network.layers, drawn, strict=True), start=1):
-        for number in np.flatnonzero(layer.is_factor & _any(mask, 1)).tolist():
-            node = nodes[row, int(layer.owners[number])]
-            first = (number - layer.n_sums) % 2 == 0
-            x = node.x + (-_JOINT[0] if first else _JOINT[0])
-            joints[row, number] = Joint(row, node.index, x, node.y - _JOINT[1])
+    for row, layer in enumerate(network.layers, start=1):
+        first = layer.n_sums - 2 * layer.products
+        for pair in range(first, layer.n_sums, 2):
+            reach = {
+                joint: [p.x for p in panels if (p.layer, p.joint) == (row - 1, joint)]
+                for joint in (pair, pair + 1)
+            }
+            drawn = sorted((float(np.mean(xs)), joint) for joint, xs in reach.items() if xs)
+            sides = (-1.0, 1.0) if len(drawn) == 2 else (0.0,)
+            for side, (_, joint) in zip(sides, drawn, strict=False):
+                node = nodes[row, int(layer.owners[joint])]
+                x, y = node.x + side * _JOINT[0], node.y - _JOINT[1]
+                joints[row, joint] = Joint(row, node.index, x, y)
     return joints
 
 

@@ -151,7 +151,7 @@ class Relations:
         note.text(
             0.0,
             0.9,
-            f"dark: the relation holds\n× score below {self.tolerance:g}\nempty: no effect",
+            f"dark: the relation holds\n× score below {self.tolerance:g}\nblank: no effect",
             va="top",
             fontsize=9,
             color=INK,

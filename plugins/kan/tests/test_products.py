@@ -228,3 +228,29 @@ def test__hidden_widths__every_spelling__is_read():
     assert (nodes((3, 2)), edges_into((3, 2))) == (5, 7)
     # [2, (1, 2), 1]: five sums of two edges, then one sum of three edges
     assert count_parameters([2, (1, 2), 1], grid=3, order=3, base="silu") == 5 * 15 + 22
+
+
+DEGENERATE = {
+    "constant column": lambda X: np.c_[X[:, :2], np.ones(len(X))],
+    "repeated column": lambda X: X[:, [0, 0, 1]],
+    "huge": lambda X: X * 1e150,
+    "tiny": lambda X: X * 1e-200,
+    "five rows": lambda X: X[:5],
+    "two rows": lambda X: X[:2],
+    "binary": lambda X: (X > 0) * 1.0,
+    "outlier": lambda X: np.r_[X, [[1e6, 1e6, 1e6]]],
+}
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+@pytest.mark.parametrize("solver", ["lm", "lbfgs"])
+def test__fit_and_prune__degenerate_rows__stay_finite(name, solver):
+    X = DEGENERATE[name](np.random.default_rng(0).normal(size=(40, 3)))
+    unit = X / np.abs(X).max()
+    y = unit[:, 0] * unit[:, 1] * 1e100
+    model = KANRegressor(hidden=((1, 2), (0, 1)), solver=solver, random_state=0, max_iter=10)
+    model.fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
+    assert np.isfinite(model.feature_importances_).all()
+    assert all(np.isfinite(each.score) for each in model.relations().table())
+    assert np.isfinite(model.prune().predict(1.5 * X)).all()

@@ -24,7 +24,7 @@ Axes: ``n`` rows, ``f`` features.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -235,17 +235,23 @@ def relations(
         raise ValueError(
             f"tolerance of a test of relations must be a float between 0 and 1. Got {tolerance!r}."
         )
-    # units in which every input and the output have deviation 1 about
-    unit = network.input_scale
-    size = float(network.output_scale[output])
-    value = network.forward(rows)[:, output] / size
-    first = network.gradient(rows)[:, output] * (unit / size)
-    second = network.hessian(rows)[:, output] * (unit[:, None] * unit / size)
+    # inputs in their standard deviations, the output in its own: no unit is too large to square
+    n = len(network.output_scale)
+    bare = replace(
+        network,
+        input_mean=np.zeros(n_features),
+        input_scale=np.ones(n_features),
+        output_mean=np.zeros(n),
+        output_scale=np.ones(n),
+    )
+    nodes, unit = network.standardise(rows), network.input_scale
+    value = network.forward(rows)[:, output] / network.output_scale[output]
+    first, second = bare.gradient(nodes)[:, output], bare.hessian(nodes)[:, output]
     effect = _size(first)
     alive = effect > _NO_EFFECT * max(float(effect.max()), np.finfo(float).tiny)
     scores = {kind: np.full((n_features, n_features), np.nan) for kind in RELATIONS}
     for i, j in combinations(np.flatnonzero(alive).tolist(), 2):
-        for kind, score in _pair(value, first, second, rows, unit, i, j).items():
+        for kind, score in _pair(value, first, second, rows / unit, unit, i, j).items():
             scores[kind][i, j] = scores[kind][j, i] = score
     return Relations([str(name) for name in names], scores, tolerance)
 
@@ -264,8 +270,9 @@ def _pair(f: Array, d: Array, dd: Array, x: Array, unit: Array, i: int, j: int) 
     """Scores of one pair: values (n,), derivatives (n, f) and (n, f, f), raw inputs (n, f)."""
     di, dj, dij = d[:, i], d[:, j], dd[:, i, j]
     both = float(np.sqrt(_size(di) * _size(dj)))
-    raw_i, raw_j = di / unit[i], dj / unit[j]
-    scaled_i, scaled_j = x[:, i] * raw_i, x[:, j] * raw_j
+    least = min(unit[i], unit[j])
+    raw_i, raw_j = di * (least / unit[i]), dj * (least / unit[j])
+    scaled_i, scaled_j = x[:, i] * di, x[:, j] * dj
     shared = [0.0]
     for k in range(d.shape[1]):
         if k not in (i, j):

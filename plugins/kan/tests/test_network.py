@@ -89,6 +89,8 @@ def test__forward__products__multiply_the_last_sums_two_by_two():
     network = make_network(products=(2, 1))
     assert network.widths == [3, 4, 2]
     assert network.products == [2, 1]
+    assert network.hidden == ((2, 2),)
+    assert make_network().hidden == (4,)
     X = np.random.default_rng(2).normal(size=(7, 3))
     nodes = network.activations(X)
     for layer, x, y in zip(network.layers, nodes, nodes[1:], strict=False):

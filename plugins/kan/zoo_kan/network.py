@@ -69,6 +69,14 @@ class KANNetwork:
         return [layer.products for layer in self.layers]
 
     @property
+    def hidden(self) -> tuple[int | tuple[int, int], ...]:
+        """Hidden layers as the estimators' ``hidden`` names them: sums, or sums and products."""
+        return tuple(
+            (layer.n_out - layer.products, layer.products) if layer.products else layer.n_out
+            for layer in self.layers[:-1]
+        )
+
+    @property
     def n_parameters(self) -> int:
         """Number of weights on edges that are not pruned, and biases."""
         return sum(

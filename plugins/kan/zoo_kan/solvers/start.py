@@ -14,7 +14,9 @@ Array = NDArray[np.floating]
 # Share of their range by which grids are wider than the data at either end, so that fresh rows just
 # beyond meet the spline and not yet its tangent.
 MARGIN = 0.01
-_FACTOR_SPREAD = 0.5  # standard deviation of a factor before its product is scaled
+_OTHERS = 0.1  # how strongly a factor starts to depend on the inputs that the other factor has
+# Standard deviation of a factor around 1 before its product is scaled: every start draws one.
+_FACTOR_SPREADS = (1.0, 3.0)
 
 
 def weighted_moments(values: Array, weight: Array) -> tuple[Array, Array]:
@@ -63,31 +65,35 @@ def random_layer(
     line = np.linspace(-1.0, 1.0, n_basis)
     slope = rng.uniform(-1.0, 1.0, (n_sums, n_in, 1))
     bend = 0.15 * rng.normal(size=(n_sums, n_in, n_basis))
+    products = sums_and_products(width)[1]
+    share = np.ones((n_sums, n_in, 1))
+    for first in range(n_sums - 2 * products, n_sums, 2):
+        mine = rng.permutation(n_in) < rng.integers(1, max(n_in, 2))
+        share[first, ~mine], share[first + 1, mine] = _OTHERS, _OTHERS
     return EdgeLayer(
         lower=lower,
         upper=upper,
-        coef=(slope * line + bend) / np.sqrt(n_in),
+        coef=(slope * line + bend) * share / np.sqrt(n_in),
         base_weight=np.zeros((n_sums, n_in)),
         bias=np.zeros(n_sums),
         mask=np.ones((n_sums, n_in), dtype=bool),
         order=order,
         base=base,
-        products=sums_and_products(width)[1],
+        products=products,
     )
 
 
-def _standardised(layer: EdgeLayer, x: Array, weight: Array) -> EdgeLayer:
-    """The layer with sums of mean 0 and deviation 1, and factors that make such products.
+def _standardised(layer: EdgeLayer, x: Array, weight: Array, rng: np.random.Generator) -> EdgeLayer:
+    """The layer with sums of mean 0 and deviation 1, and factors whose products have deviation 1.
 
-    Factors start around 1, so that neither multiplies the other's derivatives by next to nothing.
-    Their products have deviation 1.
+    Factors vary around a mean that is not 0, so that neither takes the other's derivatives away.
     """
     sums = layer.sums(layer.features(x))
     mean, scale = weighted_moments(sums, weight)
-    scale[layer.n_sums - 2 * layer.products :] /= _FACTOR_SPREAD
-    layer = layer.renamed(mean - scale * layer.is_factor, scale)
     if not layer.products:
-        return layer
+        return layer.renamed(mean, scale)
+    scale[layer.is_factor] /= rng.uniform(*_FACTOR_SPREADS)
+    layer = layer.renamed(mean - scale * layer.is_factor, scale)
     spread = weighted_moments(layer.forward(x), weight)[1]
     return layer.renamed(0.0, np.where(layer.is_factor, np.sqrt(spread[layer.owners]), 1.0))
 
@@ -158,11 +164,11 @@ def initial_network(
     layers = []
     for width in widths[1:-1]:
         layer = random_layer(x, width, grid=grid, order=order, base=base, rng=rng)
-        layers.append(_standardised(layer, x, weight))
+        layers.append(_standardised(layer, x, weight, rng))
         x = layers[-1].forward(x)
     last = random_layer(x, widths[-1], grid=grid, order=order, base=base, rng=rng)
     if products:
-        last = _standardised(last, x, weight)
+        last = _standardised(last, x, weight, rng)
     else:
         last.bias = -(weight @ last.forward(x)) / weight.sum()
     if standardise_outputs:

@@ -14,7 +14,7 @@ Wolfe search; its Laplacian is carried forward layer by layer, which is faster t
 twice. Its error is printed at several budgets. Errors of both are on 101 x 101 points. Wall times
 are of this run; processor seconds say more on a shared machine.
 
-    python benchmarks/kan/poisson.py [--seeds 3] [--adam 600] [--lbfgs 600] [--study] [--no-mlp]
+    python benchmarks/kan/poisson.py [--seeds 3] [--adam 600] [--lbfgs 1200] [--study] [--no-mlp]
 """
 
 import argparse
@@ -218,7 +218,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3, help="random starts of every KAN")
     parser.add_argument("--adam", type=int, default=600, help="steps of the perceptron's Adam")
-    parser.add_argument("--lbfgs", type=int, default=600, help="steps of its L-BFGS afterwards")
+    parser.add_argument("--lbfgs", type=int, default=1200, help="steps of its L-BFGS afterwards")
     parser.add_argument("--mlp-seeds", type=int, default=1)
     parser.add_argument("--no-mlp", action="store_true")
     parser.add_argument(

@@ -173,3 +173,23 @@ def test__update_network__small_chunks__change_nothing(monkeypatch):
     monkeypatch.setattr("zoo_kan.solvers.update._CHUNK", 200)
     parts = update_network(network, X, y[:, None]).network.forward(DOMAIN)
     np.testing.assert_allclose(parts, whole, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("X", "y"),
+    [
+        (np.full((5, 1), 0.25), np.arange(5.0)),
+        (np.linspace(-1.0, 1.0, 5)[:, None], np.full(5, 1e150)),
+        (np.linspace(-1.0, 1.0, 5)[:, None], np.full(5, 1e-300)),
+        (np.array([[1e200], [-1e200]]), np.array([1.0, 2.0])),
+        (np.array([[0.5]]), np.array([3.0])),
+    ],
+    ids=["same-row", "huge-targets", "tiny-targets", "huge-inputs", "one-row"],
+)
+@pytest.mark.parametrize("hidden", [(), (2,)], ids=["flat", "hidden"])
+def test__partial_fit__strange_rows__predictions_stay_finite(hidden, X, y):
+    model = KANRegressor(hidden=hidden, grid=6, solver="lm", random_state=0, max_iter=15)
+    model.fit(DOMAIN, np.sin(2.0 * DOMAIN[:, 0]))
+    model.partial_fit(X, y)
+    assert np.isfinite(model.predict(DOMAIN)).all()
+    assert not np.isnan(model.loss_)

@@ -110,9 +110,11 @@ def update_network(
     converged = value < _EXACT
     with few_threads(layout.size):
         while len(history) < max_iter and not converged:
-            gradient, curvature = _normal(problem, network, layout, free)
+            with np.errstate(over="ignore", invalid="ignore"):
+                gradient, curvature = _normal(problem, network, layout, free)
             unit = float(np.diag(curvature).max(initial=0.0))
-            if unit == 0.0:  # no coefficient acts on any of the rows
+            # no coefficient acts on any of the rows, or they are too far away for numbers
+            if unit == 0.0 or not (np.isfinite(curvature).all() and np.isfinite(gradient).all()):
                 break
             price = max(min(price, _FIRST_PRICE * unit), _LEAST_PRICE * unit)
             before = value

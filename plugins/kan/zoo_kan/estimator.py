@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from zoo_kan._base import BaseKAN
+from zoo_kan._partial import PartialFitMixin
 from zoo_kan._training import Rows
 from zoo_kan._validation import check_parameters, generator
 from zoo_kan.solvers import TrainingResult
@@ -27,7 +28,7 @@ __all__ = ["KANClassifier", "KANRegressor"]
 Array = NDArray[np.floating]
 
 
-class KANRegressor(RegressorMixin, BaseKAN):
+class KANRegressor(RegressorMixin, PartialFitMixin):
     """Regression by a Kolmogorov-Arnold network: a learned function on every edge.
 
     Inputs and targets are standardised inside the network. Beyond the range of the training data

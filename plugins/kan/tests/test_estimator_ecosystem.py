@@ -149,8 +149,8 @@ def test__skops__only_our_own_classes_trusted__predicts_the_same(kind, regressio
     data = skops.io.dumps(model)
     untrusted = skops.io.get_untrusted_types(data=data)
     assert sorted(untrusted) == [
+        "zoo_kan.edges.EdgeLayer",
         f"zoo_kan.estimator.{kind.__name__}",
-        "zoo_kan.network.EdgeLayer",
         "zoo_kan.network.KANNetwork",
     ]
     restored = skops.io.loads(data, trusted=untrusted)

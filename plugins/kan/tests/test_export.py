@@ -3,6 +3,7 @@
 import itertools
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,16 @@ BATCHES = (1, 7, 1000)
 
 
 def smooth_layer(
-    generator: np.random.Generator, n_in: int, n_out: int, grid: int, order: int, base: str
+    generator: np.random.Generator,
+    n_in: int,
+    n_out: int,
+    grid: int,
+    order: int,
+    base: str,
+    products: int = 0,
 ) -> EdgeLayer:
     """A layer whose edges are random walks over the grid: no rougher than fitted ones."""
+    n_out += products  # sums
     mask = generator.random((n_out, n_in)) > 0.2
     steps = generator.normal(size=(n_out, n_in, grid + order)) / np.sqrt(grid)
     return EdgeLayer(
@@ -46,18 +54,25 @@ def smooth_layer(
         mask=mask,
         order=order,
         base=base,
+        products=products,
     )
 
 
 def random_network(
-    seed: int, widths: list[int], *, grid: int = 5, order: int = 3, base: str = "silu"
+    seed: int,
+    widths: list[int],
+    *,
+    grid: int = 5,
+    order: int = 3,
+    base: str = "silu",
+    products: Sequence[int] = (0, 0, 0),
 ) -> KANNetwork:
     """A network over columns around 0, around the year 2000 and around -100000."""
     generator = np.random.default_rng(seed)
     return KANNetwork(
         layers=[
-            smooth_layer(generator, n_in, n_out, grid, order, base)
-            for n_in, n_out in itertools.pairwise(widths)
+            smooth_layer(generator, n_in, n_out, grid, order, base, min(count, n_out))
+            for (n_in, n_out), count in zip(itertools.pairwise(widths), products, strict=False)
         ],
         input_mean=generator.choice([0.3, 2000.3, -100000.1], widths[0]),
         input_scale=generator.uniform(0.1, 10.0, widths[0]),
@@ -100,12 +115,13 @@ def largest_error(network: KANNetwork, dtype: str, *, reach: float = 0.5) -> flo
     grid=st.integers(1, 20),
     order=st.sampled_from(spline.ORDERS),
     base=st.sampled_from(BASES),
+    products=st.lists(st.integers(0, 3), min_size=3, max_size=3),
 )
-@settings(max_examples=60)
+@settings(max_examples=80)
 def test__build_graph__random_network__computes_the_same(
-    seed: int, widths: list[int], grid: int, order: int, base: str
+    seed: int, widths: list[int], grid: int, order: int, base: str, products: list[int]
 ) -> None:
-    network = random_network(seed, widths, grid=grid, order=order, base=base)
+    network = random_network(seed, widths, grid=grid, order=order, base=base, products=products)
     for dtype, tolerance in TOLERANCES.items():
         assert largest_error(network, dtype) <= tolerance
 

@@ -9,7 +9,7 @@ from zoo_kan.solvers.penalty import Penalty
 from zoo_kan.solvers.problem import Layout, Problem, count_rows
 
 
-def build(loss, n_outputs, *, base="silu", order=3, rows=40):
+def build(loss, n_outputs, *, base="silu", order=3, rows=40, products=(0, 0, 0)):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(rows, 3))
     if loss == "squared":
@@ -19,7 +19,9 @@ def build(loss, n_outputs, *, base="silu", order=3, rows=40):
     else:
         T = np.eye(n_outputs)[rng.integers(0, n_outputs, rows)]
     weight = rng.uniform(0.5, 3.0, rows)
-    network = initial_network(X, T, [3, 2, 2, n_outputs], grid=4, order=order, base=base, rng=rng)
+    widths = [2, 2, n_outputs]
+    widths = [(n - p, p) if p else n for n, p in zip(widths, products, strict=True)]
+    network = initial_network(X, T, [3, *widths], grid=4, order=order, base=base, rng=rng)
     for layer in network.layers:
         layer.base_weight = 0.3 * rng.normal(size=layer.base_weight.shape)
     network.layers[0].mask[1, 2] = False
@@ -30,10 +32,14 @@ def build(loss, n_outputs, *, base="silu", order=3, rows=40):
 CASES = [("squared", 1), ("squared", 2), ("logistic", 1), ("logistic", 3)]
 
 
+PRODUCTS = [(0, 0, 0), (1, 2, 0), (0, 1, 1)]
+
+
+@pytest.mark.parametrize("products", PRODUCTS, ids=str)
 @pytest.mark.parametrize(("loss", "n_outputs"), CASES)
 @pytest.mark.parametrize(("base", "order"), [("silu", 3), ("none", 2)])
-def test__gradient__any_loss__equals_finite_differences(loss, n_outputs, base, order):
-    network, problem = build(loss, n_outputs, base=base, order=order)
+def test__gradient__any_loss__equals_finite_differences(loss, n_outputs, base, order, products):
+    network, problem = build(loss, n_outputs, base=base, order=order, products=products)
     layout = Layout.of(network)
     vector = layout.pack(network)
     value, gradient = problem.gradient(network, layout)
@@ -48,8 +54,9 @@ def test__gradient__any_loss__equals_finite_differences(loss, n_outputs, base, o
     np.testing.assert_allclose(gradient, numeric, atol=2e-9)
 
 
-def test__jacobian__deep_network__equals_finite_differences():
-    network, problem = build("squared", 2)
+@pytest.mark.parametrize("products", PRODUCTS, ids=str)
+def test__jacobian__deep_network__equals_finite_differences(products):
+    network, problem = build("squared", 2, products=products)
     layout = Layout.of(network)
     vector = layout.pack(network)
     jacobian = problem.jacobian(network, layout)
@@ -103,9 +110,10 @@ def test__normal__many_chunks__equals_one(monkeypatch):
         np.testing.assert_allclose(block, other, atol=1e-14)
 
 
+@pytest.mark.parametrize("products", PRODUCTS, ids=str)
 @pytest.mark.parametrize(("loss", "n_outputs"), CASES)
-def test__edge_curvature__any_loss__is_the_diagonal_of_the_whole_matrix(loss, n_outputs):
-    network, problem = build(loss, n_outputs)
+def test__edge_curvature__any_loss__is_the_diagonal_of_the_whole_matrix(loss, n_outputs, products):
+    network, problem = build(loss, n_outputs, products=products)
     layout = Layout.of(network)
     whole = problem.normal(network, layout).curvature
     for edges, blocks in zip(layout.edges, problem.edge_curvature(network, layout), strict=True):

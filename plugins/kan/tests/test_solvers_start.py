@@ -127,3 +127,44 @@ def test__initial_network__target_that_never_varies__starts_as_its_mean():
     network = initial_network(X, Y, [2, 2, 2], grid=3, rng=np.random.default_rng(0))
     np.testing.assert_array_equal(network.forward(X)[:, 0], 3.0)
     assert np.ptp(network.forward(X)[:, 1]) > 0.1
+
+
+def test__initial_network__products__have_factors_around_one_and_deviation_one():
+    X, Y = data()
+    widths = [3, (2, 3), (0, 2), 2]
+    network = initial_network(X, Y, widths, grid=5, rng=np.random.default_rng(1))
+    assert network.widths == [3, 5, 2, 2]
+    assert network.products == [3, 2, 0]
+    nodes = network.activations(X)
+    for layer, before, after in zip(network.layers[:-1], nodes, nodes[1:], strict=False):
+        np.testing.assert_allclose(after.std(axis=0), 1.0, rtol=1e-9)
+        sums = layer.edges(before).sum(axis=2) + layer.bias
+        factors = sums[:, layer.is_factor]
+        assert (np.abs(factors.mean(axis=0)) > 0.3 * factors.std(axis=0)).all()
+        np.testing.assert_allclose(sums[:, ~layer.is_factor].mean(axis=0), 0.0, atol=1e-12)
+
+
+def test__initial_network__product_as_output__keeps_the_mean_for_itself():
+    X, Y = data()
+    network = initial_network(X, Y, [3, (1, 1)], grid=5, rng=np.random.default_rng(1))
+    np.testing.assert_allclose(network.output_mean, [Y[:, 0].mean(), 0.0])
+    constant = initial_network(X, Y * 0 + 7.0, [3, (1, 1)], grid=5, rng=np.random.default_rng(1))
+    np.testing.assert_array_equal(constant.forward(X), 7.0)
+
+
+@pytest.mark.parametrize("base", ["silu", "none"])
+def test__regrid__products__keep_the_function_with_factors_of_one_size(base):
+    X, Y = data()
+    rng = np.random.default_rng(2)
+    network = initial_network(X, Y, [3, (1, 2), 2], grid=6, base=base, rng=rng)
+    first = network.layers[0]
+    network.layers[0] = first.renamed(0.3, np.array([1.0, 1e-2, 3.0, 7.0, 1e3]))
+    network = regrid(network, X, grid=96, rename=False)
+    before = network.forward(X)
+    moved = regrid(network, X, grid=96)
+    assert np.abs(moved.forward(X) - before).max() < 1e-3 * before.std()
+    hidden = moved.activations(X)[1]
+    np.testing.assert_allclose(hidden.std(axis=0), 1.0, rtol=1e-6)
+    sums = moved.layers[0].sums(moved.layers[0].features(moved.standardise(X)))
+    size = np.sqrt((sums**2).mean(axis=0))
+    np.testing.assert_allclose(size[1::2], size[2::2], rtol=1e-6)

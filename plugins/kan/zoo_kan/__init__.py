@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo_kan.estimator import KANClassifier, KANRegressor
+    from zoo_kan.formula import from_symbolic
     from zoo_kan.network import KANNetwork
     from zoo_kan.symbolic import SymbolicKAN
 
 __version__ = "0.1.0"
 
-__all__ = ["KANClassifier", "KANNetwork", "KANRegressor", "SymbolicKAN"]
+__all__ = ["KANClassifier", "KANNetwork", "KANRegressor", "SymbolicKAN", "from_symbolic"]
 
 _HOME = {
     "KANClassifier": "zoo_kan.estimator",
     "KANNetwork": "zoo_kan.network",
     "KANRegressor": "zoo_kan.estimator",
     "SymbolicKAN": "zoo_kan.symbolic",
+    "from_symbolic": "zoo_kan.formula",
 }
 
 

@@ -12,8 +12,10 @@ from zoo.persistence import FittedState, PretrainedMixin
 from zoo_kan._state import restore, snapshot
 from zoo_kan._training import Rows, hold_out, train
 from zoo_kan._validation import generator
+from zoo_kan.attribution import Attribution, attribute
 from zoo_kan.network import KANNetwork
 from zoo_kan.prune import prune_network
+from zoo_kan.relations import Relations, relations
 from zoo_kan.solvers import TrainingResult, fit_lm
 
 if TYPE_CHECKING:
@@ -92,11 +94,15 @@ class BaseKAN(OnnxExportMixin, PretrainedMixin, BaseEstimator):
         self._adopt(trained.result)
         self.solver_ = trained.solver
         self.net_ = trained.net
-        chosen = np.arange(len(rows.X))
+        self._keep(rows.X, y, rows.weight, rng)
+        return self
+
+    def _keep(self, X: Array, y: NDArray, weight: Array, rng: np.random.Generator) -> None:
+        """Keep at most `keep_rows` of some rows in `rows_`."""
+        chosen = np.arange(len(X))
         if len(chosen) > self.keep_rows:
             chosen = np.sort(rng.choice(len(chosen), self.keep_rows, replace=False))
-        self.rows_ = {"X": rows.X[chosen], "y": y[chosen], "weight": rows.weight[chosen]}
-        return self
+        self.rows_ = {"X": X[chosen], "y": y[chosen], "weight": weight[chosen]}
 
     def _adopt(self, result: TrainingResult) -> None:
         self.network_ = result.network
@@ -180,6 +186,79 @@ class BaseKAN(OnnxExportMixin, PretrainedMixin, BaseEstimator):
                 **options,
             },
         )
+
+    def attribute(self, X: ArrayLike | None = None, *, output: int | None = None) -> Attribution:
+        """Hand the spread of the outputs back to the inputs, nodes and edges.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), optional
+            Rows to measure on; by default those kept from training, or an even covering of the
+            inputs' ranges where none were kept.
+        output : int, optional
+            The output (or the class with a logit) to explain; by default all of them.
+
+        Returns
+        -------
+        Attribution
+            `zoo_kan.attribution.attribute` says what the scores are.
+
+        Raises
+        ------
+        ValueError
+            If X does not have the estimator's features or there is no such output.
+        """
+        rows, weight = self._inputs_or_kept(X)
+        return attribute(
+            self.network_, rows, weight=weight, output=output, feature_names=self._feature_names()
+        )
+
+    def relations(
+        self, X: ArrayLike | None = None, *, output: int = 0, tolerance: float = 0.05
+    ) -> Relations:
+        """Test every pair of inputs for separability and symmetry.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), optional
+            Rows to measure on; by default as in `attribute`.
+        output : int, default=0
+            The output (or the class with a logit) to look at.
+        tolerance : float, default=0.05
+            Score below which a relation is said to hold.
+
+        Returns
+        -------
+        Relations
+            `zoo_kan.relations.relations` says what is tested.
+
+        Raises
+        ------
+        ValueError
+            If X does not have the estimator's features, or there is no such output.
+        """
+        rows, _ = self._inputs_or_kept(X)
+        return relations(
+            self.network_,
+            rows,
+            output=output,
+            feature_names=self._feature_names(),
+            tolerance=tolerance,
+        )
+
+    def _inputs_or_kept(self, X: ArrayLike | None) -> tuple[Array | None, Array | None]:
+        """Rows given, else those kept from training with their weights, else none."""
+        check_is_fitted(self)
+        if X is not None:
+            return validate_data(self, X, dtype=np.float64, reset=False), None
+        if len(self.rows_["X"]):
+            return self.rows_["X"], self.rows_["weight"]
+        return None, None
+
+    @property
+    def feature_importances_(self) -> Array:
+        """Attribution of the inputs, which sums to 1; (n_features,)."""
+        return self.attribute().importances
 
     def plot(self, ax: "Axes | None" = None, **options: Any) -> "Figure":
         """Draw the network with the function of every edge.

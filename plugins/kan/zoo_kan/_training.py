@@ -20,6 +20,7 @@ from zoo_kan.solvers import (
 )
 from zoo_kan.solvers.lbfgs import fit_lbfgs
 from zoo_kan.solvers.problem import count_rows
+from zoo_kan.widths import Width, hidden_widths
 
 __all__ = ["Rows", "Trained", "hold_out", "train"]
 
@@ -87,7 +88,7 @@ def hold_out(
 
 
 def _choose_solver(
-    solver: str, hidden: tuple[int, ...], rows: Rows, grid: int, order: int, base: str
+    solver: str, hidden: tuple[Width, ...], rows: Rows, grid: int, order: int, base: str
 ) -> str:
     if solver != "auto":
         return solver
@@ -156,7 +157,7 @@ def train(
     order, base = int(params["order"]), str(params["base"])
     wanted = params["hidden"]
     searched = isinstance(wanted, str)
-    hidden: tuple[int, ...] = () if searched else tuple(np.atleast_1d(wanted).astype(int).tolist())
+    hidden = () if searched else hidden_widths(wanted)
     solver = _choose_solver(params["solver"], hidden, rows, grids[0], order, base)
     _check_options(owner, solver, options)
     progress = _printer(int(params["verbose"]), options.pop("progress", None))

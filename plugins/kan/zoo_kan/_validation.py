@@ -39,8 +39,19 @@ def _hidden(value: Any) -> bool:
         return value == "auto"
     width = _integer(1, 10_000)
     if isinstance(value, (tuple, list)):
-        return len(value) <= 32 and all(width(item) for item in value)
+        return len(value) <= 32 and all(width(item) or _pair(item) for item in value)
     return width(value)
+
+
+def _pair(value: Any) -> bool:
+    """Whether it is (sums, products) with at least one node."""
+    count = _integer(0, 10_000)
+    return (
+        isinstance(value, (tuple, list))
+        and len(value) == 2
+        and all(count(item) for item in value)
+        and sum(value) > 0
+    )
 
 
 def _or_auto(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -56,7 +67,10 @@ def _seed(value: Any) -> bool:
 
 
 CONSTRAINTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "hidden": ("'auto', an int from 1 to 10000 or a tuple of such ints", _hidden),
+    "hidden": (
+        "'auto', an int from 1 to 10000 or a tuple of such ints or of pairs (sums, products)",
+        _hidden,
+    ),
     "grid": ("'auto' or an int from 1 to 512", _or_auto(_integer(1, 512))),
     "order": (f"one of {ORDERS}", _one_of(*ORDERS)),
     "base": (f"one of {BASES}", _one_of(*BASES)),

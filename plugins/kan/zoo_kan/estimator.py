@@ -6,6 +6,7 @@ edge is follows from the data. Everything fitted is numpy arrays and plain Pytho
 """
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +19,8 @@ from sklearn.utils.validation import validate_data
 from zoo_kan._base import BaseKAN
 from zoo_kan._partial import PartialFitMixin
 from zoo_kan._training import Rows
-from zoo_kan._validation import check_parameters
+from zoo_kan._validation import check_parameters, generator
+from zoo_kan.solvers import TrainingResult
 from zoo_kan.solvers.loss import probabilities
 
 __all__ = ["KANClassifier", "KANRegressor"]
@@ -35,10 +37,12 @@ class KANRegressor(RegressorMixin, PartialFitMixin):
 
     Parameters
     ----------
-    hidden : "auto", int or tuple of int, default="auto"
-        Hidden nodes per layer. ``()`` is the additive model. ``"auto"`` starts there and grows one
-        hidden layer for as long as generalised cross-validation expects a lower error on new data;
-        the solvers "lbfgs" and "adam" take the additive model.
+    hidden : "auto", int or tuple of (int or pair of int), default="auto"
+        Hidden nodes per layer. ``()`` is the additive model. A pair is a number of nodes that add
+        and a number that multiply two sums each: ``((5, 2),)`` is one layer of five sums and two
+        products (KAN 2.0, arXiv 2408.10205). ``"auto"`` starts with the additive model and grows
+        one hidden layer for as long as generalised cross-validation expects a lower error on new
+        data; the solvers "lbfgs" and "adam" take the additive model.
     grid : "auto" or int, default="auto"
         Intervals of each edge's grid. ``"auto"`` lets "lm" refine 3, 5, 10, 20, 40 while it helps,
         and is 8 for the others.
@@ -81,7 +85,7 @@ class KANRegressor(RegressorMixin, PartialFitMixin):
     network_ : KANNetwork
         The fitted network, which predicts in numpy.
     solver_ : str
-        The solver that was used.
+        The solver that was used; "formula" after `from_symbolic`.
     n_iter_ : int
         Iterations of all shapes tried.
     loss_ : float
@@ -96,6 +100,8 @@ class KANRegressor(RegressorMixin, PartialFitMixin):
         Parameters that the data, rather than the smoothness, determine.
     rows_ : dict of ndarray
         Training rows kept: "X" (k, n_features), "y" (k,) or (k, n_outputs), "weight" (k,).
+    feature_importances_ : ndarray of shape (n_features,)
+        Share of each input in the spread of the outputs, by `attribute`.
     net_ : skorch.NeuralNet or None
         The skorch net of the solver "adam". It is not pickled.
     n_outputs_ : int
@@ -195,6 +201,68 @@ class KANRegressor(RegressorMixin, PartialFitMixin):
         groups = np.zeros(len(target), dtype=int)
         return self._train(training, target, groups, np.ones(len(target)))
 
+    @classmethod
+    def from_symbolic(
+        cls,
+        expression: Any,
+        variables: Sequence[Any],
+        *,
+        bounds: Any = None,
+        X: ArrayLike | None = None,
+        grid: int | str = "auto",
+        tolerance: float = 1e-6,
+        **params: Any,
+    ) -> Self:
+        """Build a fitted estimator from a formula, without training.
+
+        With ``warm_start=True`` among the parameters, ``fit`` goes on from the formula.
+
+        Parameters
+        ----------
+        expression, variables, bounds, X, grid, tolerance
+            As in `zoo_kan.from_symbolic`.
+        **params
+            Parameters of the estimator; ``order`` and ``base`` are those of the network.
+
+        Returns
+        -------
+        KANRegressor
+            ``rows_`` holds rows of ``X``, or drawn evenly from the box, with the formula's values.
+
+        Raises
+        ------
+        ValueError
+            As `zoo_kan.from_symbolic` does, or if a parameter is not what it may be.
+        """
+        from zoo_kan.formula import compile_formula
+
+        model = cls(**params)
+        check_parameters(cls.__name__, model.get_params(deep=False))
+        network, rows, values = compile_formula(
+            expression,
+            variables,
+            bounds=bounds,
+            X=X,
+            grid=grid,
+            tolerance=tolerance,
+            order=model.order,
+            base=model.base,
+        )
+        model.n_features_in_, model.n_outputs_ = rows.shape[1], values.shape[1]
+        model._adopt(
+            TrainingResult(
+                network=network,
+                n_iter=0,
+                loss=float(np.mean(((network.forward(rows) - values) / network.output_scale) ** 2)),
+                converged=True,
+                effective_parameters=float(network.n_parameters),
+            )
+        )
+        target = values[:, 0] if model.n_outputs_ == 1 else values
+        model._keep(rows, target, np.ones(len(rows)), generator(model.random_state))
+        model.solver_, model.net_ = "formula", None
+        return model
+
     def predict(self, X: ArrayLike) -> Array:
         """Predict targets.
 
@@ -242,6 +310,7 @@ class KANClassifier(ClassifierMixin, BaseKAN):
     rows_ : dict of ndarray
         Training rows kept; "y" holds indices into ``classes_``.
     network_, solver_, n_iter_, history_, converged_, smoothness_, effective_parameters_, net_
+    feature_importances_
         As in `KANRegressor`.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)

@@ -1,7 +1,8 @@
 """A fitted KAN as one ONNX graph, built by hand from its arrays.
 
 Each layer is the closed form of `zoo_kan.spline` in standard operators (Sub, Abs, Clip, Mul, Add)
-and one matrix product. The input nodes are the innermost axis, so that every elementwise operator
+and one matrix product, whose columns are multiplied two by two where nodes are products. The input
+nodes are the innermost axis, so that every elementwise operator
 runs over contiguous memory. Beyond the grid an edge follows its tangent: two more features per
 node, ``min(u, 0)`` and ``relu(u - grid)``, whose weights are the edges' end slopes. Pruned edges
 have no part in the graph where that saves something: nodes without edges, and nodes that are
@@ -186,23 +187,26 @@ def fold_constants(network: KANNetwork) -> tuple[list[EdgeLayer], NDArray[np.int
         values = layer.edges(np.where(known, constant, layer.lower)[None])[0]
         biases.append(layer.bias + values[:, known].sum(axis=1))
         masks.append(layer.mask & ~known)
-        constant = np.where(masks[-1].any(axis=1), np.nan, biases[-1])
+        # a product of a known factor and one that is not is not known
+        constant = layer.combine(np.where(masks[-1].any(axis=1), np.nan, biases[-1])[None])[0]
 
     layers: list[EdgeLayer] = []
     kept_out = np.arange(network.layers[-1].n_out)
     for layer, mask, bias in zip(network.layers[::-1], masks[::-1], biases[::-1], strict=True):
-        kept_in = np.flatnonzero(mask[kept_out].any(axis=0))
-        edges = np.ix_(kept_out, kept_in)
+        kept_sums = np.flatnonzero(np.isin(layer.owners, kept_out))
+        kept_in = np.flatnonzero(mask[kept_sums].any(axis=0))
+        edges = np.ix_(kept_sums, kept_in)
         layers.append(
             EdgeLayer(
                 lower=layer.lower[kept_in],
                 upper=layer.upper[kept_in],
                 coef=layer.coef[edges],
                 base_weight=layer.base_weight[edges],
-                bias=bias[kept_out],
+                bias=bias[kept_sums],
                 mask=mask[edges],
                 order=layer.order,
                 base=layer.base,
+                products=int((kept_out >= layer.n_out - layer.products).sum()),
             )
         )
         kept_out = kept_in
@@ -229,21 +233,20 @@ def add_network(builder: GraphBuilder, x: str, network: KANNetwork) -> str:
     layers, inputs = fold_constants(network)
     last = layers[-1]
     if last.n_in == 0:
-        return _add_constant(builder, x, last.bias * network.output_scale + network.output_mean)
+        values = last.combine(last.bias[None])[0]
+        return _add_constant(builder, x, values * network.output_scale + network.output_mean)
     if len(inputs) < network.layers[0].n_in:
         columns = builder.weight("live_columns", inputs, np.int64)
         x = builder.node("Gather", [x, columns], "live", axis=1)
     scale = network.input_scale[inputs]
     nodes = builder.centred(x, network.input_mean[inputs])
     for number, layer in enumerate(layers):
+        name = f"layer{number}"
         out_scale: Array = np.ones(layer.n_out)
-        out_bias = layer.bias
+        out_shift: Array = np.zeros(layer.n_out)
         if layer is last:
-            out_scale = network.output_scale
-            out_bias = layer.bias * out_scale + network.output_mean
-        nodes = _add_layer(
-            builder, f"layer{number}", nodes, layer, scale, out_scale=out_scale, out_bias=out_bias
-        )
+            out_scale, out_shift = network.output_scale, network.output_mean
+        nodes = _add_layer(builder, name, nodes, layer, scale, out_scale, out_shift)
         scale = np.ones(layer.n_out)
     return nodes
 
@@ -261,11 +264,10 @@ def _add_layer(
     x: str,
     layer: EdgeLayer,
     scale: Array,
-    *,
     out_scale: Array,
-    out_bias: Array,
+    out_shift: Array,
 ) -> str:
-    """Add one layer over ``x * 1/scale`` (n, i); its output is (n, o)."""
+    """Add one layer over ``x * 1/scale`` (n, i); its output is (n, o), scaled and shifted."""
     n_in, order, grid = layer.n_in, layer.order, layer.grid
 
     def node(operator: str, inputs: list[str], what: str, **attributes: Any) -> str:
@@ -305,11 +307,39 @@ def _add_layer(
         features.append(x)
         rows.append((layer.base_weight * layer.mask)[..., None])
     stacked = node("Concat", features, "features", axis=1)
-    matrix = np.concatenate(rows, axis=2).transpose(2, 1, 0) * out_scale
+    plain = layer.n_sums - 2 * layer.products
+    # sums first, then the first factors, then the second ones, which have no part in the scale
+    order_of_sums = np.r_[:plain, plain : layer.n_sums : 2, plain + 1 : layer.n_sums : 2]
+    sum_scale: Array = np.concatenate([out_scale, np.ones(layer.products)])
+    sum_bias = layer.bias[order_of_sums] * sum_scale
+    sum_bias[:plain] += out_shift[:plain]
+    matrix = np.concatenate(rows, axis=2).transpose(2, 1, 0)[:, :, order_of_sums] * sum_scale
     width = matrix.shape[0] * n_in
     flat = node("Reshape", [stacked, weight("flat_shape", [-1, width], np.int64)], "flat")
-    weights = weight("weights", matrix.reshape(width, layer.n_out))
-    return node("Gemm", [flat, weights, weight("bias", out_bias)], "sums")
+    weights = weight("weights", matrix.reshape(width, layer.n_sums))
+    sums = node("Gemm", [flat, weights, weight("bias", sum_bias)], "sums")
+    if not layer.products:
+        return sums
+    return _add_products(node, weight, sums, plain, out_shift[plain:])
+
+
+def _add_products(node: Any, weight: Any, sums: str, plain: int, shift: Array) -> str:
+    """Multiply the columns behind the first ``plain``: their first half by their second."""
+
+    def columns(start: int, stop: int, what: str) -> str:
+        chosen = weight(f"{what}_columns", np.arange(start, stop), np.int64)
+        return str(node("Gather", [sums, chosen], what, axis=1))
+
+    count = len(shift)
+    middle, end = plain + count, plain + 2 * count
+    products = node(
+        "Mul", [columns(plain, middle, "factors"), columns(middle, end, "cofactors")], "products"
+    )
+    if shift.any():
+        products = node("Add", [products, weight("product_shift", shift)], "shifted_products")
+    if not plain:
+        return str(products)
+    return str(node("Concat", [columns(0, plain, "plain"), products], "nodes_out", axis=1))
 
 
 def bell_pieces(order: int) -> list[tuple[float, list[float]]]:

@@ -51,6 +51,7 @@ class KANLayer(nn.Module):
     def __init__(self, layer: EdgeLayer, dtype: torch.dtype = torch.float64) -> None:
         super().__init__()
         self.order, self.base, self.grid = layer.order, layer.base, layer.grid
+        self.products = layer.products
 
         def tensor(array: np.ndarray) -> Tensor:
             return torch.tensor(array, dtype=dtype)
@@ -89,6 +90,7 @@ class KANLayer(nn.Module):
             mask=mask,
             order=self.order,
             base=self.base,
+            products=self.products,
         )
 
     def weights(self) -> Tensor:
@@ -118,7 +120,7 @@ class KANLayer(nn.Module):
         return x if self.base == "linear" else torch.zeros_like(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Output nodes (n, o) of input nodes ``x`` (n, i)."""
+        """Sums (n, s) of input nodes ``x`` (n, i)."""
         features = self.features(x)
         weights = self.weights()
         return features.flatten(1) @ weights.flatten(1).T + self.bias
@@ -148,6 +150,9 @@ class KANModule(nn.Module):
         """Output nodes (n, n_outputs) of standardised inputs ``x`` (n, n_features)."""
         for layer in self.layers:
             x = cast(Tensor, layer(x))
+            if layer.products:
+                sums, factors = x.tensor_split([x.shape[1] - 2 * layer.products], dim=1)
+                x = torch.cat([sums, factors[:, ::2] * factors[:, 1::2]], dim=1)
         return x
 
     def to_layers(self) -> list[EdgeLayer]:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo_kan.attribution import attribute, sample_rows
 from zoo_kan.network import KANNetwork
 
-__all__ = ["Layout", "Node", "Panel", "edge_importance", "lay_out"]
+__all__ = ["Joint", "Layout", "Node", "Panel", "edge_importance", "lay_out"]
 
 Array = NDArray[np.floating]
 
@@ -22,8 +23,8 @@ _GAP = 0.16  # between the panels of one node
 _GROUP_GAP = 0.34  # added between the panels of two nodes
 _FAN = (0.7, 0.03)  # node to its panels: at least, and as a share of the width
 _CROSSING = (0.7, 0.09)  # panels to the next row of nodes, where lines cross: the same
+_JOINT = (0.3, 0.5)  # from the node of a product sideways and down to its factors
 _POINTS = 61
-_GRID_ROWS = 200
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Node:
         Which row of nodes, inputs first, and which node of it.
     x, y : float
         Its centre.
+    kind : {"input", "sum", "product"}
+        What the node does with the edges that lead into it.
     name : str
         Name of the input or output, empty for hidden nodes.
     low, high : float
@@ -46,6 +49,7 @@ class Node:
     index: int
     x: float
     y: float
+    kind: str
     name: str
     low: float
     high: float
@@ -59,6 +63,8 @@ class Panel:
     ----------
     layer, source, target : int
         It leads from node ``source`` of row ``layer`` to node ``target`` of the next row.
+    joint : int
+        Which sum of the layer it is added to.
     x, y : float
         Centre of the panel, which is one unit wide and high.
     inputs, values : ndarray of shape (n_points,)
@@ -70,6 +76,7 @@ class Panel:
     layer: int
     source: int
     target: int
+    joint: int
     x: float
     y: float
     inputs: Array
@@ -85,12 +92,31 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Joint:
+    """A factor of a product: where its edges are added up, below the node.
+
+    Attributes
+    ----------
+    layer, target : int
+        Row and index of the product's node.
+    x, y : float
+    """
+
+    layer: int
+    target: int
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
 class Layout:
     """Everything a drawing needs, in units of one panel.
 
     Attributes
     ----------
     nodes : dict of (layer, index) to Node
+    joints : dict of (layer, sum) to Joint
+        The factors with edges, by the row of their product and their sum.
     panels : list of Panel
     width, height : float
         Extent; the nodes of the inputs stand at ``y = 0``.
@@ -99,19 +125,21 @@ class Layout:
     """
 
     nodes: dict[tuple[int, int], Node]
+    joints: dict[tuple[int, int], Joint]
     panels: list[Panel]
     width: float
     height: float
     notes: list[str]
 
+    def end(self, panel: Panel) -> tuple[float, float]:
+        """Where the line behind a panel ends: at its node, or at its factor of the node."""
+        joint = self.joints.get((panel.layer + 1, panel.joint))
+        goal = self.nodes[panel.layer + 1, panel.target] if joint is None else joint
+        return goal.x, goal.y
+
 
 def edge_importance(network: KANNetwork, X: Array | None = None) -> list[Array]:
-    """How much of the outputs' spread each edge carries, the attribution score of arXiv 2408.10205.
-
-    An edge's share of its node is its standard deviation over the rows relative to the sum of
-    those of all edges that enter the node; a node hands its own score down in these shares. Scores
-    of one layer sum to at most one. The standard deviations alone would depend on the arbitrary
-    scale of each hidden node.
+    """How much of the outputs' spread each edge carries, beside the others of its layer.
 
     Parameters
     ----------
@@ -121,22 +149,12 @@ def edge_importance(network: KANNetwork, X: Array | None = None) -> list[Array]:
 
     Returns
     -------
-    list of ndarray of shape (n_out, n_in)
-        One per layer; pruned edges are 0.
+    list of ndarray of shape (n_sums, n_in)
+        One per layer: the scores of `zoo_kan.attribution.attribute`, divided by their sum. Pruned
+        edges are 0.
     """
-    nodes = network.activations(_rows(network, X))
-    spreads = [
-        layer.edges(values).std(axis=0)
-        for layer, values in zip(network.layers, nodes, strict=False)
-    ]
-    spread_out = nodes[-1].std(axis=0) * np.abs(network.output_scale)
-    score = spread_out / max(spread_out.sum(), np.finfo(float).tiny)
-    importance: list[Array] = []
-    for spread in reversed(spreads):
-        share = spread / np.maximum(spread.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-        importance.insert(0, share * score[:, None])
-        score = importance[0].sum(axis=0)
-    return importance
+    scores = attribute(network, X).edges
+    return [edges / max(float(edges.sum()), np.finfo(float).tiny) for edges in scores]
 
 
 def lay_out(
@@ -176,7 +194,7 @@ def lay_out(
     outputs = _names(output_names, "output_names", widths[-1], "y")
     if max_edges < 1:
         raise ValueError(f"max_edges of a network picture must be at least 1. Got {max_edges!r}.")
-    rows = _rows(network, X)
+    rows = sample_rows(network, X, what="a network picture")
     importance = edge_importance(network, rows)
     drawn, notes = _drawn_edges(network, importance, max_edges)
     notes += _unused_inputs(inputs, drawn[0])
@@ -184,7 +202,7 @@ def lay_out(
     slots = [_slots(mask) for mask in drawn]
     width = max(float(centres.max(initial=0.5)) + 0.5 for centres, _ in slots)
     fan, crossing = (max(least, share * width) for least, share in (_FAN, _CROSSING))
-    row = fan + 1 + crossing
+    row = fan + 1 + crossing + (_JOINT[1] if any(network.products) else 0.0)
     values = network.activations(rows)
     nodes: dict[tuple[int, int], Node] = {}
     panels: list[Panel] = []
@@ -196,17 +214,18 @@ def lay_out(
         centres, edges = slots[number]
         stretch = width / (centres.max(initial=0.5) + 0.5)
         y = row * number
-        for x, (source, target) in zip(centres * stretch, edges, strict=True):
+        for x, (source, joint) in zip(centres * stretch, edges, strict=True):
             panels.append(
                 Panel(
                     layer=number,
                     source=source,
-                    target=target,
+                    target=int(layer.owners[joint]),
+                    joint=joint,
                     x=float(x),
                     y=y + fan + 0.5,
                     inputs=line[:, source],
-                    values=curves[:, target, source],
-                    importance=float(importance[number][target, source] / strongest),
+                    values=curves[:, joint, source],
+                    importance=float(importance[number][joint, source] / strongest),
                 )
             )
         for source in np.flatnonzero(mask.any(axis=0)).tolist():
@@ -220,6 +239,7 @@ def lay_out(
                 source,
                 float(np.mean([own[0], own[-1]])),
                 y,
+                _kind(network, number, source),
                 inputs[source] if number == 0 else "",
                 float(ends[0]),
                 float(ends[1]),
@@ -227,27 +247,37 @@ def lay_out(
     top = len(network.layers)
     for target, name in enumerate(outputs):
         x = width * (target + 0.5) / len(outputs)
-        nodes[top, target] = Node(top, target, x, row * top, name, 0.0, 0.0)
-    return Layout(nodes, panels, width, row * top, notes)
+        kind = _kind(network, top, target)
+        nodes[top, target] = Node(top, target, x, row * top, kind, name, 0.0, 0.0)
+    return Layout(nodes, _joints(network, panels, nodes), panels, width, row * top, notes)
 
 
-def _rows(network: KANNetwork, X: Array | None) -> Array:
-    """Raw rows to evaluate on: the given ones, or an even covering of the input grids."""
-    n_features = network.widths[0]
-    if X is None:
-        first = network.layers[0]
-        share = np.random.default_rng(0).permuted(
-            np.tile(np.linspace(0.0, 1.0, _GRID_ROWS), (n_features, 1)), axis=1
-        )
-        nodes = first.lower + share.T * (first.upper - first.lower)
-        return nodes * network.input_scale + network.input_mean
-    rows = np.asarray(X, dtype=np.float64)
-    if rows.ndim != 2 or rows.shape[1] != n_features or len(rows) == 0:
-        raise ValueError(
-            f"X of a network picture must have shape (n_samples, {n_features}) and at least one "
-            f"row. Got {rows.shape}."
-        )
-    return rows
+def _kind(network: KANNetwork, row: int, index: int) -> str:
+    if row == 0:
+        return "input"
+    layer = network.layers[row - 1]
+    return "product" if index >= layer.n_out - layer.products else "sum"
+
+
+def _joints(
+    network: KANNetwork, panels: list[Panel], nodes: dict[tuple[int, int], Node]
+) -> dict[tuple[int, int], Joint]:
+    """Factors with edges, the one whose panels stand further left on the left."""
+    joints: dict[tuple[int, int], Joint] = {}
+    for row, layer in enumerate(network.layers, start=1):
+        first = layer.n_sums - 2 * layer.products
+        for pair in range(first, layer.n_sums, 2):
+            reach = {
+                joint: [p.x for p in panels if (p.layer, p.joint) == (row - 1, joint)]
+                for joint in (pair, pair + 1)
+            }
+            drawn = sorted((float(np.mean(xs)), joint) for joint, xs in reach.items() if xs)
+            sides = (-1.0, 1.0) if len(drawn) == 2 else (0.0,)
+            for side, (_, joint) in zip(sides, drawn, strict=False):
+                node = nodes[row, int(layer.owners[joint])]
+                x, y = node.x + side * _JOINT[0], node.y - _JOINT[1]
+                joints[row, joint] = Joint(row, node.index, x, y)
+    return joints
 
 
 def _names(names: Sequence[str] | None, what: str, count: int, letter: str) -> list[str]:
@@ -278,18 +308,22 @@ def _drawn_edges(
             )
         drawn.append(mask)
     for number in range(1, len(drawn)):
-        drawn[number] &= _has_edge(drawn[number - 1], axis=1)[None, :]
+        before = network.layers[number - 1]
+        entered = np.zeros(before.n_out, dtype=bool)
+        np.logical_or.at(entered, before.owners, drawn[number - 1].any(axis=1))
+        drawn[number] &= entered
     for number in range(len(drawn) - 2, -1, -1):
-        drawn[number] &= _has_edge(drawn[number + 1], axis=0)[:, None]
+        read = _any(drawn[number + 1], 0)
+        drawn[number] &= read[network.layers[number].owners][:, None]
     return drawn, notes
 
 
-def _has_edge(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+def _any(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
     return np.asarray(mask.any(axis=axis))
 
 
 def _unused_inputs(names: list[str], mask: NDArray[np.bool_], shown: int = 6) -> list[str]:
-    unused = [name for name, used in zip(names, _has_edge(mask, axis=0), strict=True) if not used]
+    unused = [name for name, used in zip(names, _any(mask, 0), strict=True) if not used]
     if not unused:
         return []
     more = f" and {len(unused) - shown} more" if len(unused) > shown else ""
@@ -297,7 +331,7 @@ def _unused_inputs(names: list[str], mask: NDArray[np.bool_], shown: int = 6) ->
 
 
 def _slots(mask: NDArray[np.bool_]) -> tuple[Array, list[tuple[int, int]]]:
-    """Centres (n_panels,) of a row of panels, and the edge (source, target) of each."""
+    """Centres (n_panels,) of a row of panels, and the edge (source, sum) of each."""
     centres, edges, x = [], [], 0.5
     for source in range(mask.shape[1]):
         targets = np.flatnonzero(mask[:, source]).tolist()

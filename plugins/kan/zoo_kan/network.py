@@ -7,7 +7,10 @@ an affine map to its grid), edges continue along their tangent outside the grid,
 so that pruned edges can leave their mean behind, and standardisation of inputs and outputs is part
 of the network.
 
-Axes: ``n`` rows, ``i`` input nodes, ``o`` output nodes, ``b`` basis functions (grid + order).
+A node is a sum of edges or a product of two such sums; `zoo_kan.edges` says how.
+
+Axes: ``n`` rows, ``i`` input nodes, ``s`` sums, ``o`` output nodes, ``k`` network outputs, ``f``
+features.
 """
 
 from collections.abc import Mapping
@@ -18,124 +21,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo_kan import spline
+from zoo_kan.edges import BASES, EdgeLayer, base_curvature, base_derivative, base_value
 
-__all__ = ["BASES", "EdgeLayer", "KANNetwork", "base_derivative", "base_value"]
+__all__ = [
+    "BASES",
+    "EdgeLayer",
+    "KANNetwork",
+    "base_curvature",
+    "base_derivative",
+    "base_value",
+]
 
 Array = NDArray[np.floating]
 
-BASES = ("silu", "linear", "none")
+_HESSIAN_ENTRIES = 4_000_000  # second derivatives of the nodes held at a time
 _LAYER_ARRAYS = ("lower", "upper", "coef", "base_weight", "bias", "mask")
-
-
-def base_value(x: Array, base: str) -> Array:
-    """Base function beside the spline, Equation 2.10 of the paper for ``"silu"``."""
-    if base == "silu":
-        return x / (1.0 + np.exp(-np.clip(x, -700.0, 700.0)))
-    return x if base == "linear" else np.zeros_like(x)
-
-
-def base_derivative(x: Array, base: str) -> Array:
-    """Derivative of `base_value`."""
-    if base == "silu":
-        sigmoid = 1.0 / (1.0 + np.exp(-np.clip(x, -700.0, 700.0)))
-        return sigmoid * (1.0 + x * (1.0 - sigmoid))
-    return np.ones_like(x) if base == "linear" else np.zeros_like(x)
-
-
-def _per_edge(features: Array, weights: Array) -> Array:
-    """Features (n, i, b) times weights (o, i, b), summed over ``b`` only: (n, o, i)."""
-    # one matrix product per input node: einsum would not use BLAS here
-    products = features.transpose(1, 0, 2) @ weights.transpose(1, 2, 0)
-    return products.transpose(1, 2, 0)
-
-
-@dataclass
-class EdgeLayer:
-    """One layer of edges.
-
-    Attributes
-    ----------
-    lower, upper : ndarray of shape (i,)
-        Ends of each input node's grid, ``lower < upper``.
-    coef : ndarray of shape (o, i, b)
-        Spline coefficients.
-    base_weight : ndarray of shape (o, i)
-        Weight of the base function.
-    bias : ndarray of shape (o,)
-        Constant added to each output node.
-    mask : bool ndarray of shape (o, i)
-        False where an edge is pruned. Pruned edges have zero weights.
-    order : int
-        Degree of the splines.
-    base : {"silu", "linear", "none"}
-        The base function.
-    """
-
-    lower: Array
-    upper: Array
-    coef: Array
-    base_weight: Array
-    bias: Array
-    mask: NDArray[np.bool_]
-    order: int = 3
-    base: str = "silu"
-
-    @property
-    def n_in(self) -> int:
-        """Number of input nodes."""
-        return self.coef.shape[1]
-
-    @property
-    def n_out(self) -> int:
-        """Number of output nodes."""
-        return self.coef.shape[0]
-
-    @property
-    def grid(self) -> int:
-        """Number of grid intervals."""
-        return self.coef.shape[2] - self.order
-
-    def position(self, x: Array) -> Array:
-        """Grid position of ``x`` (n, i): 0 at the lower end, `grid` at the upper."""
-        return (x - self.lower) * (self.grid / (self.upper - self.lower))
-
-    def features(self, x: Array) -> Array:
-        """What the weights multiply: basis functions, then the base function; (n, i, b + 1)."""
-        splines = spline.design(self.position(x), self.grid, self.order)
-        return np.concatenate([splines, base_value(x, self.base)[..., None]], axis=2)
-
-    def feature_slopes(self, x: Array) -> Array:
-        """Derivative of `features` with respect to ``x``; (n, i, b + 1)."""
-        per_interval = self.grid / (self.upper - self.lower)
-        slopes = spline.design_derivative(self.position(x), self.grid, self.order)
-        return np.concatenate(
-            [slopes * per_interval[:, None], base_derivative(x, self.base)[..., None]], axis=2
-        )
-
-    @property
-    def weights(self) -> Array:
-        """Weights that multiply `features`, pruned edges zero; (o, i, b + 1)."""
-        weights = np.concatenate([self.coef, self.base_weight[..., None]], axis=2)
-        return weights * self.mask[..., None]
-
-    @weights.setter
-    def weights(self, value: Array) -> None:
-        value = value * self.mask[..., None]
-        self.coef, self.base_weight = value[..., :-1].copy(), value[..., -1].copy()
-
-    def forward(self, x: Array) -> Array:
-        """Output nodes (n, o) from input nodes ``x`` (n, i)."""
-        n_features = self.n_in * (self.coef.shape[2] + 1)
-        flat = self.features(x).reshape(len(x), n_features)
-        return flat @ self.weights.reshape(self.n_out, n_features).T + self.bias
-
-    def edges(self, x: Array) -> Array:
-        """Value of every edge (n, o, i) at input nodes ``x`` (n, i)."""
-        return _per_edge(self.features(x), self.weights)
-
-    def slopes(self, x: Array) -> Array:
-        """Derivative of every edge (n, o, i) at input nodes ``x`` (n, i)."""
-        return _per_edge(self.feature_slopes(x), self.weights)
 
 
 @dataclass
@@ -164,10 +64,23 @@ class KANNetwork:
         return [self.layers[0].n_in, *(layer.n_out for layer in self.layers)]
 
     @property
+    def products(self) -> list[int]:
+        """Number of product nodes per layer of nodes behind the inputs."""
+        return [layer.products for layer in self.layers]
+
+    @property
+    def hidden(self) -> tuple[int | tuple[int, int], ...]:
+        """Hidden layers as the estimators' ``hidden`` names them: sums, or sums and products."""
+        return tuple(
+            (layer.n_out - layer.products, layer.products) if layer.products else layer.n_out
+            for layer in self.layers[:-1]
+        )
+
+    @property
     def n_parameters(self) -> int:
         """Number of weights on edges that are not pruned, and biases."""
         return sum(
-            int(layer.mask.sum()) * (layer.coef.shape[2] + (layer.base != "none")) + layer.n_out
+            int(layer.mask.sum()) * (layer.coef.shape[2] + (layer.base != "none")) + layer.n_sums
             for layer in self.layers
         )
 
@@ -188,11 +101,62 @@ class KANNetwork:
 
     def gradient(self, X: Array) -> Array:
         """Derivative of every output by every raw input; (n, n_outputs, n_features)."""
-        nodes = self.activations(X)
-        total = self.layers[-1].slopes(nodes[-2]) * self.output_scale[:, None]
-        for layer, x in zip(self.layers[-2::-1], nodes[-3::-1], strict=True):
-            total = total @ layer.slopes(x)
-        return total / self.input_scale
+        passed: list[tuple[Array, Array]] = []
+        x = self.standardise(X)
+        for layer in self.layers:
+            sums = layer.sums(layer.features(x))
+            passed.append((x, sums))
+            x = layer.combine(sums)
+        n_outputs = len(self.output_scale)
+        back = np.broadcast_to(np.diag(self.output_scale), (len(X), n_outputs, n_outputs))
+        for layer, (x, sums) in zip(self.layers[::-1], passed[::-1], strict=True):
+            back = layer.pull(back, sums) @ layer.slopes(x)
+        return back / self.input_scale
+
+    def hessian(self, X: Array) -> Array:
+        """Second derivatives of every output by the raw inputs, exact where splines have them.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n, n_outputs, n_features, n_features)
+            Symmetric in the last two axes. The spline part of edges of order 1 has none: it
+            counts as 0.
+        """
+        n_features = self.layers[0].n_in
+        widest = max(max(layer.n_in, layer.n_sums) for layer in self.layers)
+        size = max(1, _HESSIAN_ENTRIES // (widest * n_features**2))
+        parts = [self._hessian(X[start : start + size]) for start in range(0, len(X), size)]
+        return (
+            np.concatenate(parts) if parts else np.empty((0, self.widths[-1], *(n_features,) * 2))
+        )
+
+    def _hessian(self, X: Array) -> Array:
+        n, f = X.shape
+        x = self.standardise(X)
+        first = np.broadcast_to(np.diag(1.0 / self.input_scale), (n, f, f))
+        second: Array = np.zeros((n, f, f, f))
+        for layer in self.layers:
+            slopes = layer.slopes(x)  # (n, s, i)
+            squares = (first[..., :, None] * first[..., None, :]).reshape(n, layer.n_in, f * f)
+            second = slopes @ second.reshape(n, layer.n_in, f * f) + layer.curvatures(x) @ squares
+            second = second.reshape(n, layer.n_sums, f, f)
+            first = slopes @ first
+            sums = layer.sums(layer.features(x))
+            x = layer.combine(sums)
+            if layer.products:
+                plain = layer.n_sums - 2 * layer.products
+                a, b = sums[:, plain::2, None], sums[:, plain + 1 :: 2, None]
+                da, db = first[:, plain::2], first[:, plain + 1 :: 2]
+                cross = da[..., :, None] * db[..., None, :]
+                bent = a[..., None] * second[:, plain + 1 :: 2] + b[..., None] * second[:, plain::2]
+                bent = bent + cross + cross.swapaxes(2, 3)
+                first = np.concatenate([first[:, :plain], a * db + b * da], axis=1)
+                second = np.concatenate([second[:, :plain], bent], axis=1)
+        return second * self.output_scale[:, None, None]
 
     def to_arrays(self) -> dict[str, NDArray]:
         """Arrays by name, ``layers.0.coef`` and so on; inverse of `from_arrays`."""
@@ -207,11 +171,14 @@ class KANNetwork:
 
     def to_config(self) -> dict[str, Any]:
         """What is not an array, fit for JSON."""
-        return {
+        config: dict[str, Any] = {
             "n_layers": len(self.layers),
             "order": self.layers[0].order,
             "base": self.layers[0].base,
         }
+        if any(self.products):
+            config["products"] = self.products
+        return config
 
     @classmethod
     def from_arrays(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> "KANNetwork":
@@ -221,7 +188,7 @@ class KANNetwork:
         ------
         ValueError
             If an array is missing, has the wrong shape or dtype, is not finite, or if the
-            configuration names an unknown order or base.
+            configuration names an unknown order or base, or more products than the sums allow.
         """
         n_layers, order, base = config.get("n_layers"), config.get("order"), config.get("base")
         if not isinstance(n_layers, int) or not 1 <= n_layers <= 64:
@@ -232,6 +199,17 @@ class KANNetwork:
             raise ValueError(f"order of a KAN must be one of {spline.ORDERS}. Got {order!r}.")
         if base not in BASES:
             raise ValueError(f"base of a KAN must be one of {BASES}. Got {base!r}.")
+
+        products = config.get("products", [0] * n_layers)
+        if (
+            not isinstance(products, list)
+            or len(products) != n_layers
+            or not all(type(count) is int and count >= 0 for count in products)
+        ):
+            raise ValueError(
+                f"products of a KAN must be a list of {n_layers} ints of at least 0. "
+                f"Got {products!r}."
+            )
 
         def take(name: str, shape: tuple[int | None, ...], dtype: type = np.float64) -> NDArray:
             if name not in arrays:
@@ -255,28 +233,34 @@ class KANNetwork:
         for number in range(n_layers):
             prefix = f"layers.{number}."
             coef = take(prefix + "coef", (None, width, None))
-            n_out, _, n_basis = coef.shape
+            n_sums, _, n_basis = coef.shape
             if n_basis <= order:
                 raise ValueError(
                     f"Array '{prefix}coef' of a KAN must hold more than order={order} "
                     f"coefficients per edge. Got {n_basis}."
                 )
+            if 2 * products[number] > n_sums:
+                raise ValueError(
+                    f"Layer {number} of a KAN must have at least two sums per product. "
+                    f"Got {n_sums} sums and {products[number]} products."
+                )
             layer = EdgeLayer(
                 lower=take(prefix + "lower", (width,)),
                 upper=take(prefix + "upper", (width,)),
                 coef=coef,
-                base_weight=take(prefix + "base_weight", (n_out, width)),
-                bias=take(prefix + "bias", (n_out,)),
-                mask=take(prefix + "mask", (n_out, width), np.bool_),
+                base_weight=take(prefix + "base_weight", (n_sums, width)),
+                bias=take(prefix + "bias", (n_sums,)),
+                mask=take(prefix + "mask", (n_sums, width), np.bool_),
                 order=order,
                 base=base,
+                products=products[number],
             )
             if not (layer.lower < layer.upper).all():
                 raise ValueError(
                     f"Grid ends of layer {number} of a KAN must satisfy lower < upper."
                 )
             layers.append(layer)
-            width = n_out
+            width = layer.n_out
         return cls(
             layers=layers,
             input_mean=take("input_mean", (n_inputs,)),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zoo_kan.layout import Layout, Node, Panel, lay_out
+from zoo_kan.layout import Joint, Layout, Node, Panel, lay_out
 from zoo_kan.network import KANNetwork
 from zoo_kan.style import BLUE, INK, PALE, new_figure, style_axes
 
@@ -42,7 +42,9 @@ def plot_network(
 
     Inputs stand at the bottom, outputs on top. Each panel shows the function of one edge over the
     range of its data, scaled to fill the panel; the darker, the more of the outputs' spread runs
-    through the edge (`zoo_kan.layout.edge_importance`). Pruned edges are gone.
+    through the edge (`zoo_kan.layout.edge_importance`). Pruned edges are gone. A node with a plus
+    adds its edges; one with a multiplication sign multiplies the two sums just below it (KAN 2.0,
+    arXiv 2408.10205).
 
     Parameters
     ----------
@@ -125,8 +127,10 @@ def _draw(
         _draw_links(ax, layout, panel)
     for panel in layout.panels:
         _draw_panel(ax, panel)
+    for joint in layout.joints.values():
+        _draw_joint(ax, joint, layout.nodes[joint.layer, joint.target], inch=inch)
     for node in layout.nodes.values():
-        _draw_node(ax, node, inch=inch, is_input=node.layer == 0, rotated=rotated)
+        _draw_node(ax, node, inch=inch, rotated=rotated)
     for number, note in enumerate(layout.notes):
         ax.annotate(
             note,
@@ -160,11 +164,10 @@ def _draw_links(ax: "Axes", layout: Layout, panel: Panel) -> None:
     from matplotlib.path import Path
 
     source = layout.nodes[panel.layer, panel.source]
-    target = layout.nodes[panel.layer + 1, panel.target]
     strength = _strength(panel.importance)
     for (x0, y0), (x1, y1) in (
         ((source.x, source.y), (panel.x, panel.y - 0.5)),
-        ((panel.x, panel.y + 0.5), (target.x, target.y)),
+        ((panel.x, panel.y + 0.5), layout.end(panel)),
     ):
         middle = (y0 + y1) / 2
         ax.add_patch(
@@ -216,10 +219,19 @@ def _blend(colour: str, strength: float) -> tuple[float, ...]:
     return tuple(1 - strength * (1 - np.array(to_rgb(colour))))
 
 
-def _draw_node(ax: "Axes", node: Node, *, inch: float, is_input: bool, rotated: bool) -> None:
-    radius = 0.06 / inch if is_input else 0.085 / inch
+def _draw_joint(ax: "Axes", joint: Joint, node: Node, *, inch: float) -> None:
     from matplotlib.patches import Circle
 
+    line = ([joint.x, node.x], [joint.y, node.y])
+    ax.plot(*line, color=INK, linewidth=1.4, solid_capstyle="round", zorder=3)
+    ax.add_patch(Circle((joint.x, joint.y), 0.035 / inch, facecolor=INK, linewidth=0.0, zorder=4))
+
+
+def _draw_node(ax: "Axes", node: Node, *, inch: float, rotated: bool) -> None:
+    from matplotlib.patches import Circle
+
+    is_input = node.kind == "input"
+    radius = 0.06 / inch if is_input else 0.085 / inch
     ax.add_patch(
         Circle(
             (node.x, node.y),
@@ -230,16 +242,21 @@ def _draw_node(ax: "Axes", node: Node, *, inch: float, is_input: bool, rotated: 
             zorder=4,
         )
     )
-    if not is_input:
-        arm = 0.5 * radius
-        for dx, dy in ((arm, 0.0), (0.0, arm)):
-            ax.plot(
-                [node.x - dx, node.x + dx],
-                [node.y - dy, node.y + dy],
-                color=INK,
-                linewidth=1.1,
-                zorder=5,
-            )
+    # the sign is turned by an eighth for a product: a plus becomes a multiplication sign
+    arm, slant = 0.5 * radius, 0.5 * radius * np.sqrt(0.5)
+    signs = {
+        "input": (),
+        "sum": ((arm, 0.0), (0.0, arm)),
+        "product": ((slant, slant), (slant, -slant)),
+    }
+    for dx, dy in signs[node.kind]:
+        ax.plot(
+            [node.x - dx, node.x + dx],
+            [node.y - dy, node.y + dy],
+            color=INK,
+            linewidth=1.1,
+            zorder=5,
+        )
     if node.name:
         ax.annotate(
             node.name,

@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 __all__ = [
     "ORDERS",
     "bell",
+    "bell_curvature",
     "bell_derivative",
     "bell_terms",
     "centres",
     "design",
+    "design_curvature",
     "design_derivative",
     "end_slopes",
     "second_difference_gram",
@@ -83,6 +85,19 @@ def bell_derivative(t: Array, order: int) -> Array:
     return total * np.sign(t)
 
 
+def bell_curvature(t: Array, order: int) -> Array:
+    """Second derivative of the bell with respect to ``t`` (any shape); 0 for order 1."""
+    distance = np.abs(t)
+    total = np.zeros_like(distance)
+    if order == 1:
+        return total
+    for weight, reach in bell_terms(order):
+        gap = np.maximum(reach - distance, 0.0)
+        # order 2 jumps at its knots, as order 1 does in the first derivative
+        total += order * (order - 1) * weight * np.where(gap > 0.0, _power(gap, order - 2), 0.0)
+    return total
+
+
 def centres(grid: int, order: int) -> Array:
     """Centres ``(b,)`` of the basis functions, in grid intervals from the grid's lower end."""
     return np.arange(grid + order) - (order - 1) / 2
@@ -123,6 +138,13 @@ def design_derivative(u: Array, grid: int, order: int) -> Array:
     slopes[u < 0.0] = low
     slopes[u > grid] = high
     return slopes
+
+
+def design_curvature(u: Array, grid: int, order: int) -> Array:
+    """Second derivative of `design` with respect to ``u``: shape (n, i, b), 0 outside the grid."""
+    curvatures = bell_curvature(np.clip(u, 0.0, grid)[..., None] - centres(grid, order), order)
+    curvatures[(u < 0.0) | (u > grid)] = 0.0
+    return curvatures
 
 
 def end_slopes(grid: int, order: int) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zoo_kan.layout import Layout, Node, Panel, lay_out
+from zoo_kan.layout import Joint, Layout, Node, Panel, lay_out
 from zoo_kan.network import KANNetwork
 
 __all__ = ["network_svg"]
@@ -68,7 +68,8 @@ def network_svg(
     width = left + layout.width * _UNIT + _MARGIN
     notes_top = layout.height * _UNIT + _MARGIN / 2 + below
     height = notes_top + 13 * len(layout.notes)
-    shape = " → ".join(map(str, network.widths))
+    counts = zip(network.widths, [0, *network.products], strict=True)
+    shape = " → ".join(f"{n - p}+{p} products" if p else f"{n}" for n, p in counts)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width:.0f} {height:.0f}"'
         f' width="{width:.0f}" style="max-width:100%;height:auto;font-family:sans-serif"'
@@ -77,6 +78,7 @@ def network_svg(
     parts.append(f'<g transform="translate({left:.1f} {_MARGIN / 2:.1f})">')
     parts += [_links(layout, panel) for panel in layout.panels]
     parts += [_panel(layout, panel) for panel in layout.panels]
+    parts += [_joint(layout, joint) for joint in layout.joints.values()]
     parts += [_node(layout, node, slanted=slanted) for node in layout.nodes.values()]
     parts.append("</g>")
     parts += [
@@ -103,11 +105,10 @@ def _opacity(importance: float) -> float:
 
 def _links(layout: Layout, panel: Panel) -> str:
     source = layout.nodes[panel.layer, panel.source]
-    target = layout.nodes[panel.layer + 1, panel.target]
     path = []
     for start, end in (
         ((source.x, source.y), (panel.x, panel.y - 0.5)),
-        ((panel.x, panel.y + 0.5), (target.x, target.y)),
+        ((panel.x, panel.y + 0.5), layout.end(panel)),
     ):
         (x0, y0), (x1, y1) = _point(layout, *start), _point(layout, *end)
         middle = (y0 + y1) / 2
@@ -141,9 +142,24 @@ def _panel(layout: Layout, panel: Panel) -> str:
     )
 
 
+def _joint(layout: Layout, joint: Joint) -> str:
+    node = layout.nodes[joint.layer, joint.target]
+    (x0, y0), (x1, y1) = _point(layout, joint.x, joint.y), _point(layout, node.x, node.y)
+    return (
+        f'<path d="M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}" stroke="currentColor"'
+        f' stroke-width="1.4"/><circle cx="{x0:.1f}" cy="{y0:.1f}" r="2" fill="currentColor"/>'
+    )
+
+
 def _node(layout: Layout, node: Node, *, slanted: bool) -> str:
     x, y = _point(layout, node.x, node.y)
     circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="currentColor"/>'
+    if node.kind == "product":
+        circle = (
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" fill="#fff" stroke="currentColor"/>'
+            f'<path d="M{x - 2.6:.1f} {y - 2.6:.1f}l5.2 5.2m0 -5.2l-5.2 5.2" stroke="#22303c"'
+            ' stroke-width="1.3"/>'
+        )
     if not node.name:
         return circle
     is_input = node.layer == 0

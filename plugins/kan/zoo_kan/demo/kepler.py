@@ -210,7 +210,7 @@ def run(folder: Path, step: Callable[[], None]) -> Chapter:
     step()
 
     predicted = {name: np.empty_like(years) for name in ("KAN", "its formula", *_rivals())}
-    hidden = tuple(model.regressor_[-1].network_.widths[1:-1])  # as chosen on all bodies
+    hidden = model.regressor_[-1].network_.hidden  # as chosen on all bodies
     others, left_out = [], []
     for centre in dict.fromkeys(orbits.central_body.tolist()):
         unseen = orbits.central_body == centre

@@ -1,11 +1,11 @@
 """Loss of a network on a data set, its gradient and its Gauss-Newton matrix.
 
-Parameters are laid out layer by layer: the weights ``(o, i, b + 1)`` of the edges that are not
-pruned, then the biases ``(o,)``. A row of the Jacobian is an outer product of features and
+Parameters are laid out layer by layer: the weights ``(s, i, b + 1)`` of the edges that are not
+pruned, then the biases ``(s,)``. A row of the Jacobian is an outer product of features and
 back-propagated slopes, so no differentiation tape is kept.
 
-Axes: ``n`` rows, ``i`` input nodes, ``o`` output nodes, ``b`` basis functions, ``p`` parameters,
-``k`` network outputs.
+Axes: ``n`` rows, ``i`` input nodes, ``s`` sums of edges, ``o`` output nodes (sums, or products of
+two), ``b`` basis functions, ``p`` parameters, ``k`` network outputs.
 """
 
 from dataclasses import dataclass, field, replace
@@ -43,8 +43,8 @@ class Layout:
         Per layer, positions of the weights of each edge that is not pruned; ``c`` is ``b + 1``,
         or ``b`` without a base function.
     ends : list of (int ndarray of shape (e,), int ndarray of shape (e,))
-        Per layer, output and input node of those edges.
-    biases : list of int ndarray of shape (o,)
+        Per layer, sum and input node of those edges.
+    biases : list of int ndarray of shape (s,)
         Per layer, positions of the biases.
     size : int
         Length of the vector.
@@ -65,8 +65,8 @@ class Layout:
             count = len(outs) * per_edge
             edges.append(start + np.arange(count).reshape(len(outs), per_edge))
             ends.append((outs, ins))
-            biases.append(start + count + np.arange(layer.n_out))
-            start += count + layer.n_out
+            biases.append(start + count + np.arange(layer.n_sums))
+            start += count + layer.n_sums
         return cls(edges, ends, biases, start)
 
     def pack(self, network: KANNetwork) -> Array:
@@ -85,7 +85,7 @@ class Layout:
         for layer, edges, (outs, ins), bias in zip(
             network.layers, self.edges, self.ends, self.biases, strict=True
         ):
-            weights = np.zeros((layer.n_out, layer.n_in, layer.coef.shape[2] + 1))
+            weights = np.zeros((layer.n_sums, layer.n_in, layer.coef.shape[2] + 1))
             weights[outs, ins, : edges.shape[1]] = vector[edges]
             layers.append(
                 replace(
@@ -104,6 +104,7 @@ class _Trace:
 
     nodes: list[Array]
     features: list[Array]
+    sums: list[Array]
 
 
 @dataclass
@@ -154,14 +155,12 @@ class Problem:
         return self._cached[1]
 
     def _trace(self, network: KANNetwork, rows: slice) -> _Trace:
-        nodes, features = [network.standardise(self.X[rows])], []
+        trace = _Trace([network.standardise(self.X[rows])], [], [])
         for number, layer in enumerate(network.layers):
-            x = nodes[-1]
-            features.append(self._features(layer, x, first=number == 0))
-            width = features[-1].shape[1] * features[-1].shape[2]
-            flat = features[-1].reshape(len(x), width)
-            nodes.append(flat @ layer.weights.reshape(layer.n_out, width).T + layer.bias)
-        return _Trace(nodes, features)
+            trace.features.append(self._features(layer, trace.nodes[-1], first=number == 0))
+            trace.sums.append(layer.sums(trace.features[-1]))
+            trace.nodes.append(layer.combine(trace.sums[-1]))
+        return trace
 
     def _chunks(self, per_row: int) -> list[slice]:
         size = max(1, _CHUNK // max(1, per_row))
@@ -191,16 +190,17 @@ class Problem:
             share = self.share[rows]
             z, t = trace.nodes[-1], self.T[rows]
             value += float(share @ self.terms.value(z, t))
-            back = self.terms.gradient(z, t) * share[:, None]  # (n, o)
+            back: Array = self.terms.gradient(z, t) * share[:, None]  # (n, o)
             for number in range(len(network.layers) - 1, -1, -1):
                 layer, features = network.layers[number], trace.features[number]
                 edges, (outs, ins) = layout.edges[number], layout.ends[number]
+                back = layer.pull(back[:, None], trace.sums[number])[:, 0]  # (n, s)
                 flat = features.reshape(len(back), features.shape[1] * features.shape[2])
-                full = (back.T @ flat).reshape(layer.n_out, *features.shape[1:])
+                full = (back.T @ flat).reshape(layer.n_sums, *features.shape[1:])
                 gradient[edges] += full[outs, ins, : edges.shape[1]]
                 gradient[layout.biases[number]] += back.sum(axis=0)
                 if number:
-                    slopes = layer.slopes(trace.nodes[number])  # (n, o, i)
+                    slopes = layer.slopes(trace.nodes[number])  # (n, s, i)
                     back = (back[:, None, :] @ slopes)[:, 0]
         return value, gradient
 
@@ -211,10 +211,11 @@ class Problem:
     def _jacobian(self, network: KANNetwork, layout: Layout, trace: _Trace) -> Array:
         z = trace.nodes[-1]
         jacobian = np.empty((len(z), z.shape[1], layout.size))
-        back = np.broadcast_to(np.eye(z.shape[1]), (len(z), z.shape[1], z.shape[1]))  # (n, k, o)
+        back: Array = np.broadcast_to(np.eye(z.shape[1]), (len(z), z.shape[1], z.shape[1]))
         for number in range(len(network.layers) - 1, -1, -1):
             layer, features = network.layers[number], trace.features[number]
             edges, (outs, ins) = layout.edges[number], layout.ends[number]
+            back = layer.pull(back, trace.sums[number])  # (n, k, s)
             block = back[:, :, outs, None] * features[:, None, ins, : edges.shape[1]]
             start = edges[0, 0] if edges.size else 0
             jacobian[:, :, start : start + edges.size] = block.reshape(*z.shape, edges.size)
@@ -233,13 +234,14 @@ class Problem:
         ]
         means = self._feature_means(network)
         n_outputs = self.T.shape[1]
-        widest = max(layer.n_out for layer in network.layers)
+        widest = max(layer.n_sums for layer in network.layers)
         for rows in self._chunks(max(self._per_row(network), n_outputs**2 * widest)):
             trace = self._trace(network, rows)
             z, share = trace.nodes[-1], self.share[rows]
-            back = np.broadcast_to(np.eye(n_outputs), (len(z), n_outputs, n_outputs))  # (n, k, o)
+            back: Array = np.broadcast_to(np.eye(n_outputs), (len(z), n_outputs, n_outputs))
             for number in range(len(network.layers) - 1, -1, -1):
                 layer = network.layers[number]
+                back = layer.pull(back, trace.sums[number])  # (n, k, s)
                 pull = (self.terms.curvature_root(z, back) ** 2).sum(axis=1) * share[:, None]
                 outs, ins = layout.ends[number]
                 per_edge = layout.edges[number].shape[1]

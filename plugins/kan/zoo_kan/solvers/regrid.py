@@ -54,6 +54,20 @@ def _refit(
     )
 
 
+def _renamed(layer: EdgeLayer, mean: Array, scale: Array, size: Array) -> EdgeLayer:
+    """The layer whose output nodes are ``(x - mean) / scale``; ``size`` (s,) is that of its sums.
+
+    Products have no mean to take off: each factor takes its part of the scale.
+    """
+    if not layer.products:
+        return layer.renamed(mean, scale)
+    per_sum = scale[layer.owners]
+    plain = layer.n_sums - 2 * layer.products
+    pairs = np.maximum(size[plain:].reshape(-1, 2), 1e-6 * size.max() + 1e-300)
+    per_sum[plain:] = (pairs / np.sqrt(pairs[:, ::-1] * pairs)).ravel() * np.sqrt(per_sum[plain:])
+    return layer.renamed(np.where(layer.is_factor, 0.0, mean[layer.owners]), per_sum)
+
+
 def regrid(
     network: KANNetwork,
     X: Array,
@@ -75,8 +89,9 @@ def regrid(
     weight : ndarray of shape (n,), optional
         Rows of zero weight are ignored.
     rename : bool
-        Whether hidden nodes are shifted and scaled to mean 0 and standard deviation 1. Their
-        outgoing edges absorb it, so the function stays.
+        Whether hidden nodes are shifted and scaled to mean 0 and standard deviation 1; products
+        are only scaled, and their two factors made equally large. The edges behind them absorb
+        it, so the function stays.
     margin : float
         By how much of their range the grids are wider than the activations at either end.
 
@@ -90,6 +105,7 @@ def regrid(
     weight = weight[kept]
     x = network.standardise(X[kept])
     layers: list[EdgeLayer] = []
+    factors: Array = np.ones(0)  # root mean square of the sums of the layer before
     for number, layer in enumerate(network.layers):
         lower, upper = node_range(x, margin)
         mean: Array = np.zeros(layer.n_in)
@@ -99,12 +115,10 @@ def regrid(
             # a node that has all but died is not blown up again
             scale = np.where(scale < 1e-6, 1.0, scale)
             before = layers[-1]
-            layers[-1] = replace(
-                before,
-                coef=before.coef / scale[:, None, None],
-                base_weight=before.base_weight / scale[:, None],
-                bias=(before.bias - mean) / scale,
-            )
+            mean[before.n_out - before.products :] = 0.0
+            layers[-1] = _renamed(before, mean, scale, factors)
         layers.append(_refit(layer, lower, upper, grid or layer.grid, mean, scale))
-        x = layers[-1].forward((x - mean) / scale)
+        sums = layers[-1].sums(layers[-1].features((x - mean) / scale))
+        factors = np.sqrt(weight @ sums**2 / weight.sum())
+        x = layers[-1].combine(sums)
     return replace(network, layers=layers)

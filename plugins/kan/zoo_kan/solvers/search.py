@@ -16,6 +16,7 @@ from zoo_kan.solvers.lm import GRIDS, fit_lm
 from zoo_kan.solvers.problem import count_rows
 from zoo_kan.solvers.result import TrainingResult
 from zoo_kan.solvers.start import initial_network
+from zoo_kan.widths import Width, edges_into, nodes
 
 __all__ = ["SHAPES", "affordable", "count_parameters", "fit_shape", "search_shape"]
 
@@ -30,10 +31,12 @@ _PATIENCE = 2
 _NATS = 4.0  # log-likelihood that a larger classifier has to gain over its charge
 
 
-def count_parameters(widths: Sequence[int], *, grid: int, order: int, base: str) -> int:
+def count_parameters(widths: Sequence[Width], *, grid: int, order: int, base: str) -> int:
     """Number of weights and biases of a network of such a shape."""
     per_edge = grid + order + (base != "none")
-    return sum(n_in * n_out * per_edge + n_out for n_in, n_out in pairwise(widths))
+    return sum(
+        edges_into(after) * (nodes(before) * per_edge + 1) for before, after in pairwise(widths)
+    )
 
 
 def affordable(n_rows: float, n_outputs: int, n_parameters: int) -> bool:
@@ -44,7 +47,7 @@ def affordable(n_rows: float, n_outputs: int, n_parameters: int) -> bool:
 
 def _usable_grids(
     grids: Sequence[int],
-    widths: Sequence[int],
+    widths: Sequence[Width],
     n_rows: float,
     n_outputs: int,
     order: int,
@@ -71,7 +74,7 @@ def fit_shape(
     X: Array,
     T: Array,
     weight: Array,
-    hidden: Sequence[int],
+    hidden: Sequence[Width],
     *,
     loss: str,
     order: int,
@@ -89,8 +92,8 @@ def fit_shape(
         Targets as `fit_lm` takes them.
     weight : ndarray of shape (n,)
         Positive frequencies.
-    hidden : sequence of int
-        Hidden nodes per layer.
+    hidden : sequence of (int or pair of int)
+        Hidden nodes per layer: sums, or sums and products.
     loss : {"squared", "logistic"}
     order, base
         As in `initial_network`.
@@ -144,7 +147,7 @@ def search_shape(
     T: Array,
     weight: Array,
     *,
-    shapes: Sequence[Sequence[int]] = SHAPES,
+    shapes: Sequence[Sequence[Width]] = SHAPES,
     order: int,
     base: str,
     grids: Sequence[int] = GRIDS,
@@ -156,7 +159,7 @@ def search_shape(
     ----------
     X, T, weight, order, base, grids, **options
         As in `fit_shape`.
-    shapes : sequence of sequence of int
+    shapes : sequence of sequence of (int or pair of int)
         Hidden nodes per layer, the simplest shape first.
 
     Returns

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from zoo_kan import spline
 from zoo_kan.network import EdgeLayer, KANNetwork
+from zoo_kan.widths import Width, edges_into, nodes, sums_and_products
 
 __all__ = ["MARGIN", "initial_network", "node_range", "weighted_moments"]
 
@@ -13,6 +14,9 @@ Array = NDArray[np.floating]
 # Share of their range by which grids are wider than the data at either end, so that fresh rows just
 # beyond meet the spline and not yet its tangent.
 MARGIN = 0.01
+_OTHERS = 0.1  # how strongly a factor starts to depend on the inputs that the other factor has
+# Standard deviation of a factor around 1 before its product is scaled: every start draws one.
+_FACTOR_SPREADS = (1.0, 3.0)
 
 
 def weighted_moments(values: Array, weight: Array) -> tuple[Array, Array]:
@@ -53,30 +57,51 @@ def node_range(values: Array, margin: float = MARGIN) -> tuple[Array, Array]:
 
 
 def random_layer(
-    x: Array, n_out: int, *, grid: int, order: int, base: str, rng: np.random.Generator
+    x: Array, width: Width, *, grid: int, order: int, base: str, rng: np.random.Generator
 ) -> EdgeLayer:
     """A layer of gently bent random edges over the range of its input nodes ``x`` (n, i)."""
-    n_in, n_basis = x.shape[1], grid + order
+    n_in, n_basis, n_sums = x.shape[1], grid + order, edges_into(width)
     lower, upper = node_range(x)
     line = np.linspace(-1.0, 1.0, n_basis)
-    slope = rng.uniform(-1.0, 1.0, (n_out, n_in, 1))
-    bend = 0.15 * rng.normal(size=(n_out, n_in, n_basis))
+    slope = rng.uniform(-1.0, 1.0, (n_sums, n_in, 1))
+    bend = 0.15 * rng.normal(size=(n_sums, n_in, n_basis))
+    products = sums_and_products(width)[1]
+    share = np.ones((n_sums, n_in, 1))
+    for first in range(n_sums - 2 * products, n_sums, 2):
+        mine = rng.permutation(n_in) < rng.integers(1, max(n_in, 2))
+        share[first, ~mine], share[first + 1, mine] = _OTHERS, _OTHERS
     return EdgeLayer(
         lower=lower,
         upper=upper,
-        coef=(slope * line + bend) / np.sqrt(n_in),
-        base_weight=np.zeros((n_out, n_in)),
-        bias=np.zeros(n_out),
-        mask=np.ones((n_out, n_in), dtype=bool),
+        coef=(slope * line + bend) * share / np.sqrt(n_in),
+        base_weight=np.zeros((n_sums, n_in)),
+        bias=np.zeros(n_sums),
+        mask=np.ones((n_sums, n_in), dtype=bool),
         order=order,
         base=base,
+        products=products,
     )
+
+
+def _standardised(layer: EdgeLayer, x: Array, weight: Array, rng: np.random.Generator) -> EdgeLayer:
+    """The layer with sums of mean 0 and deviation 1, and factors whose products have deviation 1.
+
+    Factors vary around a mean that is not 0, so that neither takes the other's derivatives away.
+    """
+    sums = layer.sums(layer.features(x))
+    mean, scale = weighted_moments(sums, weight)
+    if not layer.products:
+        return layer.renamed(mean, scale)
+    scale[layer.is_factor] /= rng.uniform(*_FACTOR_SPREADS)
+    layer = layer.renamed(mean - scale * layer.is_factor, scale)
+    spread = weighted_moments(layer.forward(x), weight)[1]
+    return layer.renamed(0.0, np.where(layer.is_factor, np.sqrt(spread[layer.owners]), 1.0))
 
 
 def initial_network(
     X: Array,
     Y: Array,
-    widths: list[int] | tuple[int, ...],
+    widths: list[Width] | tuple[Width, ...] | list[int],
     *,
     grid: int,
     order: int = 3,
@@ -91,8 +116,8 @@ def initial_network(
     ----------
     X : ndarray of shape (n, n_features)
     Y : ndarray of shape (n, n_outputs)
-    widths : sequence of int
-        Nodes per layer, ``[n_features, ..., n_outputs]``.
+    widths : sequence of (int or pair of int)
+        Nodes per layer, ``[n_features, ..., n_outputs]``; a pair is so many sums and products.
     grid : int
         Intervals of every grid.
     order : int
@@ -108,14 +133,15 @@ def initial_network(
     Returns
     -------
     KANNetwork
-        Hidden nodes have mean 0 and standard deviation 1 on the data.
+        Hidden nodes have standard deviation 1 on the data, and sums have mean 0. The mean of an
+        output that is a product is not taken off, so that the product can be the whole.
 
     Raises
     ------
     ValueError
         If ``widths`` does not fit the data or the order is unknown.
     """
-    if widths[0] != X.shape[1] or widths[-1] != Y.shape[1] or len(widths) < 2:
+    if widths[0] != X.shape[1] or nodes(widths[-1]) != Y.shape[1] or len(widths) < 2:
         raise ValueError(
             f"widths of a KAN must begin with n_features={X.shape[1]} and end with "
             f"n_outputs={Y.shape[1]}. Got {list(widths)!r}."
@@ -123,29 +149,31 @@ def initial_network(
     if order not in spline.ORDERS:
         raise ValueError(f"order of a KAN must be one of {spline.ORDERS}. Got {order!r}.")
     weight = np.ones(len(X)) if weight is None else weight
-    kept = weight > 0.0
-    X, Y, weight = X[kept], Y[kept], weight[kept]
+    counted = weight > 0.0
+    X, Y, weight = X[counted], Y[counted], weight[counted]
     input_mean, input_scale = weighted_moments(X, weight)
+    products = sums_and_products(widths[-1])[1]
+    is_product = np.arange(Y.shape[1]) >= Y.shape[1] - products
     output_mean: Array = np.zeros(Y.shape[1])
     output_scale: Array = np.ones(Y.shape[1])
+    varies = np.ptp(Y, axis=0) > 0.0
     if standardise_outputs:
         output_mean, output_scale = weighted_moments(Y, weight)
+        output_mean = np.where(is_product & varies, 0.0, output_mean)
     x: Array = (X - input_mean) / input_scale
     layers = []
-    for number, n_out in enumerate(widths[1:], start=1):
-        layer = random_layer(x, n_out, grid=grid, order=order, base=base, rng=rng)
-        x = layer.forward(x)
-        if number < len(widths) - 1:
-            mean, scale = weighted_moments(x, weight)
-            layer.coef /= scale[:, None, None]
-            layer.bias = -mean / scale
-            x = (x - mean) / scale
-        else:
-            layer.bias = -(weight @ x) / weight.sum()
-            if standardise_outputs:
-                # a target that never varies is its mean: its edges start, and stay, at nothing
-                varies = np.ptp(Y, axis=0) > 0.0
-                layer.coef *= varies[:, None, None]
-                layer.bias *= varies
-        layers.append(layer)
-    return KANNetwork(layers, input_mean, input_scale, output_mean, output_scale)
+    for width in widths[1:-1]:
+        layer = random_layer(x, width, grid=grid, order=order, base=base, rng=rng)
+        layers.append(_standardised(layer, x, weight, rng))
+        x = layers[-1].forward(x)
+    last = random_layer(x, widths[-1], grid=grid, order=order, base=base, rng=rng)
+    if products:
+        last = _standardised(last, x, weight, rng)
+    else:
+        last.bias = -(weight @ last.forward(x)) / weight.sum()
+    if standardise_outputs:
+        # a target that never varies is its mean: its edges start, and stay, at nothing
+        kept = varies[last.owners]
+        last.coef *= kept[:, None, None]
+        last.bias *= kept
+    return KANNetwork([*layers, last], input_mean, input_scale, output_mean, output_scale)

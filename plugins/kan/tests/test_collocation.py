@@ -123,6 +123,15 @@ def test__solve_conditions__papers_poisson_problem__reaches_the_papers_error(poi
     )
 
 
+def test__solve_conditions__product_node__separates_the_variables(poisson):
+    # the solution is a product of two functions of one variable each
+    result = solve_conditions(poisson, hidden=((0, 1),), grids=(5,), n_starts=2)
+    X, _ = square(40)
+    exact = np.sin(np.pi * X[:, 0]) * np.sin(np.pi * X[:, 1] ** 2)
+    assert np.mean((result.network.forward(X)[:, 0] - exact) ** 2) < 1e-6
+    assert result.network.n_parameters < 60
+
+
 def test__solve_conditions__same_seed__same_network(poisson):
     first, second = (
         solve_conditions(poisson, hidden=(2,), grids=(3,), n_starts=2, max_iter=4, seed=7)

@@ -254,7 +254,7 @@ def measure_pykan(seed=0):
         os.chdir(folder)  # it writes checkpoints wherever it stands
         try:
             start, used = time.perf_counter(), time.process_time()
-            model = KAN(width=[2, 5, 1], grid=3, k=3, seed=seed, auto_save=False)
+            model = KAN(width=[2, 5, 1], grid=3, k=3, seed=seed)
             for grid in (3, 5, 10, 20):
                 if grid > 3:
                     model = model.refine(grid)

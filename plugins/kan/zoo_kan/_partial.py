@@ -69,10 +69,12 @@ class PartialFitMixin(BaseKAN):
         self.n_iter_, self.loss_ = result.n_iter, result.loss
         self.history_, self.converged_ = result.history, result.converged
         self.net_ = None
-        self._keep({"X": rows, "y": target[:, 0] if outputs == 1 else target, "weight": weight})
+        self._keep_also(
+            {"X": rows, "y": target[:, 0] if outputs == 1 else target, "weight": weight}
+        )
         return self
 
-    def _keep(self, rows: dict[str, np.ndarray]) -> None:
+    def _keep_also(self, rows: dict[str, np.ndarray]) -> None:
         """Add rows to those kept from training, and thin them out again."""
         together = {name: np.concatenate([self.rows_[name], rows[name]]) for name in rows}
         chosen = np.arange(len(together["weight"]))

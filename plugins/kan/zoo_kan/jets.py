@@ -10,8 +10,8 @@ Section 3.4) need no differentiation tape: one pass forward gives the jet, one p
 residual's derivative by every weight. Mixed derivatives are differences of curvatures along
 ``a + b`` and ``a - b``, divided by four.
 
-Axes: ``n`` rows, ``i`` input nodes, ``o`` sums of edges or output nodes (sums, or
-products of two), ``k`` network outputs, ``d`` directions, ``c`` features of an edge, ``p`` parameters.
+Axes: ``n`` rows, ``i`` input nodes, ``o`` sums of edges or output nodes (sums, or products of two),
+``k`` network outputs, ``d`` directions, ``c`` features of an edge, ``p`` parameters.
 """
 
 import math
@@ -199,8 +199,9 @@ class Trace:
         ndarray of shape (n, p)
         """
         scale = self._network.output_scale
-        value = partial.value * scale
-        first, second = partial.first * scale[:, None], partial.second * scale[:, None]
+        value: Array = partial.value * scale
+        first: Array = partial.first * scale[:, None]
+        second: Array = partial.second * scale[:, None]
         jacobian = np.empty((len(value), layout.size))
         for number in range(len(self._layers) - 1, -1, -1):
             past = self._layers[number]
@@ -248,8 +249,8 @@ def trace(network: KANNetwork, X: Array, directions: Array | None = None) -> Tra
     """
     along = np.eye(X.shape[1]) if directions is None else directions
     x = network.standardise(X)
-    first = np.broadcast_to(along.T / network.input_scale[:, None], (*x.shape, len(along)))
-    second = np.zeros_like(first)
+    first: Array = np.broadcast_to(along.T / network.input_scale[:, None], (*x.shape, len(along)))
+    second: Array = np.zeros_like(first)
     layers = []
     for number, layer in enumerate(network.layers):
         features = _features(layer, x, 3 if number else 2)

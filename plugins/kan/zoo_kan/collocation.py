@@ -320,7 +320,7 @@ def fit_conditions(
     grids: Sequence[int] | None = None,
     smoothness: float = 1e-14,
     max_iter: int = 100,
-    tol: float = 0.05,
+    tol: float = 0.01,
     progress: Progress | None = None,
 ) -> TrainingResult:
     """Train a network to satisfy equations, by Levenberg-Marquardt.
@@ -334,7 +334,8 @@ def fit_conditions(
     conditions : sequence of Condition
     grids : sequence of int, optional
         Grid sizes to go through, by default the network's own. One that has more parameters than
-        there are residuals is left out, unless it is the first.
+        there are residuals is left out, unless it is the first. Points should lie closer than grid
+        intervals along every input: what happens between them no residual sees.
     smoothness : float
         Price of the edges' squared second differences. It decides what the equations leave open.
     max_iter : int

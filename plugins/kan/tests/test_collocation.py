@@ -127,7 +127,7 @@ def test__solve_conditions__product_node__descends(poisson):
     result = solve_conditions(poisson, hidden=((1, 1),), grids=(5,), n_starts=1, max_iter=20)
     losses = [entry["loss"] for entry in result.history]
     assert result.network.products == [1, 0]
-    assert result.loss < 0.1 * losses[0]
+    assert result.loss < 0.5 * losses[0]
 
 
 def test__solve_conditions__same_seed__same_network(poisson):

@@ -182,7 +182,7 @@ def test__fit_conditions__more_parameters_than_points__leaves_the_grid_out():
 
 def test__fit_conditions__small_chunks__change_nothing(poisson, monkeypatch):
     whole = fit_conditions(start_network(), poisson, max_iter=3)
-    monkeypatch.setattr("zoo_kan.collocation._CHUNK", 1000)
+    monkeypatch.setattr("zoo_kan.conditions._CHUNK", 1000)
     parts = fit_conditions(start_network(), poisson, max_iter=3)
     assert parts.loss == pytest.approx(whole.loss, rel=1e-6)
 

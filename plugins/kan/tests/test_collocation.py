@@ -123,6 +123,13 @@ def test__solve_conditions__papers_poisson_problem__reaches_the_papers_error(poi
     )
 
 
+def test__solve_conditions__product_node__descends(poisson):
+    result = solve_conditions(poisson, hidden=((1, 1),), grids=(5,), n_starts=1, max_iter=20)
+    losses = [entry["loss"] for entry in result.history]
+    assert result.network.products == [1, 0]
+    assert result.loss < 0.5 * losses[0]
+
+
 def test__solve_conditions__same_seed__same_network(poisson):
     first, second = (
         solve_conditions(poisson, hidden=(2,), grids=(3,), n_starts=2, max_iter=4, seed=7)

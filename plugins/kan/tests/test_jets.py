@@ -143,3 +143,45 @@ def test__derivatives__wrong_columns__says_which_array(X, directions, name):
     network, _ = deep_network(3, "silu")
     with pytest.raises(ValueError, match=f"{name} of derivatives must have shape"):
         derivatives(network, X, directions=directions)
+
+
+def product_network(base="silu"):
+    rng = np.random.default_rng(8)
+    X = rng.uniform(-1.0, 1.0, (15, 2))
+    widths = [2, (2, 2), (1, 1), (0, 2)]
+    network = initial_network(X, rng.normal(size=(15, 2)), widths, grid=4, base=base, rng=rng)
+    for layer in network.layers:
+        layer.coef += 0.3 * rng.normal(size=layer.coef.shape)
+    return network, X
+
+
+def test__derivatives__product_nodes__equal_those_of_the_network():
+    network, X = product_network()
+    jet = derivatives(network, X)
+    np.testing.assert_allclose(jet.value, network.forward(X), rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(jet.first, network.gradient(X), rtol=1e-9, atol=1e-9)
+    bent = np.diagonal(network.hessian(X), axis1=2, axis2=3)
+    np.testing.assert_allclose(jet.second, bent, rtol=1e-8, atol=1e-8 * np.abs(bent).max())
+
+
+def test__jacobian__product_nodes__equals_differences():
+    network, X = product_network()
+    layout = Layout.of(network)
+    passed = trace(network, X, DIRECTIONS)
+    rng = np.random.default_rng(5)
+    partial = Jet(*(rng.normal(size=part.shape) for part in vars(passed.jet).values()))
+    vector = layout.pack(network)
+
+    def residual(vector):
+        jet = trace(layout.unpack(network, vector), X, DIRECTIONS).jet
+        first, second = partial.first * jet.first, partial.second * jet.second
+        return (partial.value * jet.value).sum(axis=1) + (first + second).sum(axis=(1, 2))
+
+    slow = np.stack(
+        [(residual(vector + 1e-6 * z) - residual(vector - 1e-6 * z)) / 2e-6
+         for z in np.eye(layout.size)],
+        axis=1,
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        passed.jacobian(partial, layout), slow, atol=1e-7 * np.abs(slow).max()
+    )

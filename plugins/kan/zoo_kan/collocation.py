@@ -21,6 +21,7 @@ from zoo_kan.network import KANNetwork
 from zoo_kan.solvers import TrainingResult, initial_network, regrid
 from zoo_kan.solvers.problem import Layout
 from zoo_kan.solvers.threads import few_threads
+from zoo_kan.widths import Width
 
 __all__ = ["Condition", "Equation", "fit_conditions", "linear", "solve_conditions"]
 
@@ -203,7 +204,7 @@ def fit_conditions(
 def solve_conditions(
     conditions: Sequence[Condition],
     *,
-    hidden: Sequence[int] = (10,),
+    hidden: Sequence[Width] = (10,),
     n_outputs: int = 1,
     grids: Sequence[int] = (5, 10, 20),
     order: int = 5,
@@ -218,8 +219,8 @@ def solve_conditions(
     ----------
     conditions : sequence of Condition
         Equation and boundary conditions, for a network with ``n_outputs`` outputs.
-    hidden : sequence of int
-        Hidden nodes per layer.
+    hidden : sequence of (int or pair of int)
+        Hidden nodes per layer; a pair is so many sums and products.
     n_outputs : int
         Number of unknown functions, of the order of 1 in size.
     grids : sequence of int

@@ -10,8 +10,8 @@ Section 3.4) need no differentiation tape: one pass forward gives the jet, one p
 residual's derivative by every weight. Mixed derivatives are differences of curvatures along
 ``a + b`` and ``a - b``, divided by four.
 
-Axes: ``n`` rows, ``i`` input nodes, ``o`` output nodes, ``k`` network outputs, ``d`` directions,
-``c`` features of an edge, ``p`` parameters.
+Axes: ``n`` rows, ``i`` input nodes, ``o`` sums of edges or output nodes (sums, or products of two),
+``k`` network outputs, ``d`` directions, ``c`` features of an edge, ``p`` parameters.
 """
 
 import math
@@ -127,6 +127,47 @@ class _LayerTrace:
     slopes: list[Array]  # (n, o, i), derivatives 1 to 3; the third not in the first layer
     first: Array  # (n, i, d)
     second: Array  # (n, i, d)
+    sums: Jet  # of the sums that edges lead into: products multiply two of them
+
+
+def _combine(layer: EdgeLayer, sums: Jet) -> Jet:
+    """Jet of the output nodes, from that of the sums."""
+    if not layer.products:
+        return sums
+    plain = layer.n_sums - 2 * layer.products
+    a, b = (
+        Jet(sums.value[:, k::2], sums.first[:, k::2], sums.second[:, k::2])
+        for k in (plain, plain + 1)
+    )
+    va, vb = a.value[..., None], b.value[..., None]
+    return Jet(
+        np.concatenate([sums.value[:, :plain], a.value * b.value], axis=1),
+        np.concatenate([sums.first[:, :plain], va * b.first + vb * a.first], axis=1),
+        np.concatenate(
+            [
+                sums.second[:, :plain],
+                va * b.second + 2.0 * a.first * b.first + vb * a.second,
+            ],
+            axis=1,
+        ),
+    )
+
+
+def _pull(layer: EdgeLayer, back: Jet, sums: Jet) -> Jet:
+    """Derivatives by the jet of the sums, from those by the jet of the output nodes."""
+    if not layer.products:
+        return back
+    plain = layer.n_sums - 2 * layer.products
+    owners = layer.owners
+    value, first, second = back.value[:, owners], back.first[:, owners], back.second[:, owners]
+    # of every factor, the other one: neighbours change places
+    other = np.arange(plain, layer.n_sums).reshape(-1, 2)[:, ::-1].ravel()
+    pair = Jet(sums.value[:, other], sums.first[:, other], sums.second[:, other])
+    v, d, c = value[:, plain:], first[:, plain:], second[:, plain:]
+    value[:, plain:] = v * pair.value + (d * pair.first + c * pair.second).sum(axis=2)
+    first[:, plain:] = d * pair.value[..., None] + 2.0 * c * pair.first
+    second[:, plain:] = c * pair.value[..., None]
+    return Jet(value, first, second)
 
 
 @dataclass
@@ -158,12 +199,15 @@ class Trace:
         ndarray of shape (n, p)
         """
         scale = self._network.output_scale
-        value = partial.value * scale
-        first, second = partial.first * scale[:, None], partial.second * scale[:, None]
+        value: Array = partial.value * scale
+        first: Array = partial.first * scale[:, None]
+        second: Array = partial.second * scale[:, None]
         jacobian = np.empty((len(value), layout.size))
         for number in range(len(self._layers) - 1, -1, -1):
             past = self._layers[number]
             edges, (outs, ins) = layout.edges[number], layout.ends[number]
+            pulled = _pull(self._network.layers[number], Jet(value, first, second), past.sums)
+            value, first, second = pulled.value, pulled.first, pulled.second
             x1, x2 = past.first.transpose(0, 2, 1), past.second.transpose(0, 2, 1)
             # what each derivative of an edge contributes to the residual, (n, o, i)
             pull = [np.broadcast_to(value[..., None], past.slopes[0].shape)]
@@ -205,8 +249,8 @@ def trace(network: KANNetwork, X: Array, directions: Array | None = None) -> Tra
     """
     along = np.eye(X.shape[1]) if directions is None else directions
     x = network.standardise(X)
-    first = np.broadcast_to(along.T / network.input_scale[:, None], (*x.shape, len(along)))
-    second = np.zeros_like(first)
+    first: Array = np.broadcast_to(along.T / network.input_scale[:, None], (*x.shape, len(along)))
+    second: Array = np.zeros_like(first)
     layers = []
     for number, layer in enumerate(network.layers):
         features = _features(layer, x, 3 if number else 2)
@@ -214,10 +258,15 @@ def trace(network: KANNetwork, X: Array, directions: Array | None = None) -> Tra
         slopes: list[Array] = [
             (known.transpose(1, 0, 2) @ weights).transpose(1, 2, 0) for known in features[1:]
         ]
-        layers.append(_LayerTrace(features[:3], slopes, first, second))
-        x = features[0].reshape(len(x), -1) @ weights.reshape(-1, layer.n_out) + layer.bias
-        second = slopes[1] @ first**2 + slopes[0] @ second
-        first = slopes[0] @ first
+        flat = features[0].reshape(len(x), -1)
+        sums = Jet(
+            flat @ weights.reshape(-1, layer.n_sums) + layer.bias,
+            slopes[0] @ first,
+            slopes[1] @ first**2 + slopes[0] @ second,
+        )
+        layers.append(_LayerTrace(features[:3], slopes, first, second, sums))
+        nodes = _combine(layer, sums)
+        x, first, second = nodes.value, nodes.first, nodes.second
     scale = network.output_scale
     jet = Jet(x * scale + network.output_mean, first * scale[:, None], second * scale[:, None])
     return Trace(jet, layers, network)

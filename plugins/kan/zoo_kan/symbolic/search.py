@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo_kan.symbolic.descent import descend
 from zoo_kan.symbolic.expression import (
     Add,
     Mul,
@@ -147,7 +148,7 @@ class Search:
         self.try_tree((Parameter(0), np.array([self.start_value()])), "constant")
         arguments = self.arguments()
         if arguments and np.ptp(self.problem.target) > 0.0 and len(self.problem.target) >= 4:
-            for stage in (self.simple, self.explore):
+            for stage in (self.simple, self.descend, self.explore):
                 try:
                     stage(arguments)
                 except np.linalg.LinAlgError:
@@ -234,6 +235,11 @@ class Search:
             terms.append(Mul((Parameter(place), *factors)) if factors else Parameter(place))
         if any(chosen):
             self.try_tree((Add(tuple(terms)), np.array(theta)), "polynomial")
+
+    def descend(self, arguments: list[Argument]) -> None:
+        """Formulas from symmetries and algebraic relations."""
+        if not self.explains(0.0):
+            descend(self, arguments)
 
     def explore(self, arguments: list[Argument]) -> None:
         """Shapes on the columns, then on reduced columns; formulas of the best shapes."""

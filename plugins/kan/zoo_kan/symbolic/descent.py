@@ -26,10 +26,12 @@ from zoo_kan.symbolic.expression import (
     Parameter,
     Power,
     Variable,
+    evaluate,
     substitute,
     variables,
 )
 from zoo_kan.symbolic.hypotheses import Argument, Tree, outer_formulas
+from zoo_kan.symbolic.quotient import quotients
 from zoo_kan.symbolic.refit import Problem
 from zoo_kan.symbolic.relation import relations
 from zoo_kan.symbolic.scalar import scalar_laws
@@ -46,6 +48,7 @@ Array = NDArray[np.floating]
 Wrap = Callable[[Node], Node]
 
 _U = Variable(0)
+_NOISE = 1e-6  # error of a network from which noise is looked for
 _SMOOTH = 1e-7  # error of a surrogate from which data count as noisy
 _MOST_ARGUMENTS = 12
 _WORSE = 1.5  # factor by which a step may worsen the surrogate
@@ -186,6 +189,39 @@ class _Descent:
             self.propose(task, tree, "relation")
             if self.over:
                 return
+        self.blurred(task, task.arguments)
+
+    def blurred(
+        self, task: _Task, letters: Sequence[Argument], single: Sequence[int] = (), highest: int = 3
+    ) -> None:
+        """Algebraic relations that data with noise support."""
+        search = self.search
+        known = search.explains(1.05 * search.attainable) and len(letters) > 2
+        if search.attainable < _NOISE or known:
+            return
+        slope = self.slope(task)
+        if slope is None:
+            return
+        weight = self.weight * slope**2
+        weight *= search.problem.total / weight.sum()
+        noise = search.attainable * search.problem.scale**2
+        goal = 1.2 * noise * search.problem.total / float(self.weight @ slope**2)
+        for tree in quotients(
+            letters, task.values, weight, search.library, single=single, highest=highest, goal=goal
+        ):
+            self.propose(task, tree, "quotient")
+
+    def slope(self, task: _Task) -> Array | None:
+        """Derivative (n,) of the law by the values of a task; None where that is not finite."""
+        columns = [*self.search.problem.columns, task.values]
+        node = task.wrap(Variable(len(columns) - 1))
+        step = 1e-5 * np.abs(task.values) + 1e-9 * float(np.abs(task.values).max())
+        sides = []
+        with np.errstate(all="ignore"):
+            for shifted in (task.values + step, task.values - step):
+                sides.append(evaluate(node, [*columns[:-1], shifted], np.zeros(0)))
+            slope = (sides[0] - sides[1]) / (2.0 * step)
+        return slope if np.isfinite(slope).all() and slope.any() else None
 
     def related_letters(self, task: _Task) -> None:
         """Algebraic relations in which functions of an argument stand for it."""
@@ -220,6 +256,7 @@ class _Descent:
                     self.propose(task, tree, "relation of functions")
                     if self.over:
                         return
+                self.blurred(task, [*letters, *rest], single, highest=2)
 
     def univariate(self, task: _Task) -> None:
         """Closed forms of one variable, as they are and beside a power of it."""

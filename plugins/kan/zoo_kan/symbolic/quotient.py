@@ -189,18 +189,19 @@ def _backward(gram: Array, most: int) -> list[tuple[float, list[int]]]:
     inverse = np.linalg.inv(gram[:-1, :-1] + _RIDGE * np.diag(size))
     coef = inverse @ gram[:-1, -1]
     left = float(gram[-1, -1] - coef @ gram[:-1, -1])
-    chosen, found = list(range(len(size))), []
-    while len(chosen) > 1:
-        loss = coef**2 / np.maximum(np.diag(inverse), 1e-300)
-        weakest = int(np.argmin(loss))
-        left += float(loss[weakest])
-        row = inverse[weakest] / inverse[weakest, weakest]
-        coef = np.delete(coef - row * coef[weakest], weakest)
-        kept = [i for i in range(len(chosen)) if i != weakest]
-        inverse = (inverse - np.outer(inverse[weakest], row))[np.ix_(kept, kept)]
-        del chosen[weakest]
-        if len(chosen) <= most:
-            found.append((max(left, 0.0), list(chosen)))
+    inside = np.ones(len(size), bool)
+    found = []
+    with np.errstate(all="ignore"):
+        for count in range(len(size) - 1, 0, -1):
+            loss = np.where(inside, coef**2 / inverse.diagonal(), np.inf)
+            weakest = int(loss.argmin())
+            left += float(loss[weakest])
+            row = inverse[weakest] / inverse[weakest, weakest]
+            coef = coef - row * coef[weakest]
+            inverse -= inverse[:, weakest, None] * row
+            inside[weakest] = False
+            if count <= most:
+                found.append((max(left, 0.0), [int(c) for c in np.flatnonzero(inside)]))
     return found
 
 
@@ -260,7 +261,7 @@ def _sweep(table: Array, k: int) -> Array:
     """Sweep operator: column ``k`` enters the regression, or leaves it again."""
     pivot = table[k, k]
     row = table[k].copy()
-    swept = table - np.outer(table[:, k], row) / pivot
+    swept = table - table[:, k, None] * (row / pivot)
     swept[k], swept[:, k] = row / abs(pivot), row / abs(pivot)
     swept[k, k] = -1.0 / pivot
     return swept
@@ -285,6 +286,7 @@ def quotients(
     highest: int = 3,
     single: Sequence[int] = (),
     views: Sequence[View] = VIEWS,
+    goal: float = 0.0,
 ) -> Iterator[Tree]:
     """Laws ``y = T^-1(P(letters) / Q(letters))`` that describe noisy data shortly.
 
@@ -301,6 +303,8 @@ def quotients(
     single : sequence of int
         Letters that occur to the first power only, such as a sine beside its cosine.
     views : sequence of View
+    goal : float
+        Mean squared error of ``y`` at which no higher degree is tried.
 
     Yields
     ------
@@ -312,7 +316,7 @@ def quotients(
     n, total = len(y), float(weight.sum())
     charge = 0.5 * math.log(total + 1.0) + _NATS_PER_TERM
     scale = float(weight @ y**2) / total
-    best = math.inf
+    best = least = math.inf
     found: dict[tuple, tuple[float, _Proposal]] = {}
 
     def cost(error: float) -> float:
@@ -321,7 +325,7 @@ def quotients(
     for degree in range(1, highest + 1):
         terms = Terms.of(letters, degree, single)
         m = len(terms.exponents)
-        if m > _MOST_COLUMNS or 4 * m > n:
+        if m > _MOST_COLUMNS or 4 * m > n or least <= goal:
             break
         if not np.isfinite(terms.values).all():
             break
@@ -346,7 +350,7 @@ def quotients(
                         continue
                     error, coef = solved
                     length = cost(error) + price
-                    best = min(best, length)
+                    best, least = min(best, length), min(least, error)
                     key = (
                         view.name,
                         *sorted((*e, c // m) for e, c in zip(exponents, members, strict=True)),

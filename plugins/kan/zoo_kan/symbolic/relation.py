@@ -302,6 +302,8 @@ def relations(
                 continue
             chosen, coef = sparse
             raw = coef / np.concatenate([sizes, sizes * own])[chosen]
+            if not (np.isfinite(raw).all() and (raw != 0.0).all()):
+                continue
             # P a + T P b = 0, so T = -(P a) / (P b)
             node, theta = _tree(terms, chosen, raw)
             found = True

@@ -8,8 +8,8 @@ refitted as a whole on the law's own data, where it competes with all others.
 Axes: ``n`` rows, ``k`` arguments.
 """
 
-import math
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,14 +30,25 @@ from zoo_kan.symbolic.expression import (
     substitute,
     variables,
 )
-from zoo_kan.symbolic.hypotheses import Argument, Tree, outer_formulas
+from zoo_kan.symbolic.hypotheses import Argument, Tree, formulas, outer_formulas
 from zoo_kan.symbolic.quotient import quotients
 from zoo_kan.symbolic.refit import Problem
 from zoo_kan.symbolic.relation import relations
 from zoo_kan.symbolic.scalar import scalar_laws
-from zoo_kan.symbolic.structure import fit_sum
+from zoo_kan.symbolic.structure import Shape, fit_product, fit_sum
 from zoo_kan.symbolic.surrogate import Surrogate, fit_surrogate
-from zoo_kan.symbolic.symmetry import groups, merges, monomial, peel
+from zoo_kan.symbolic.symmetry import (
+    Reduction,
+    companions,
+    factor_guesses,
+    groups,
+    merges,
+    monomial,
+    pair_guesses,
+    peel,
+    waves,
+)
+from zoo_kan.symbolic.terms import linear_terms
 
 if TYPE_CHECKING:
     from zoo_kan.symbolic.search import Search
@@ -51,11 +62,17 @@ _U = Variable(0)
 _NOISE = 1e-6  # error of a network from which noise is looked for
 _SMOOTH = 1e-7  # error of a surrogate from which data count as noisy
 _MOST_ARGUMENTS = 12
-_WORSE = 1.5  # factor by which a step may worsen the surrogate
+_MOST_TASKS = 30
+_WORSE = 1.2  # factor by which a step may worsen the surrogate
+_BLURRED = 1e-3  # error from which a step must better the surrogate
+_BETTER = 0.7  # by this factor
 _TRIALS = 6  # merges that are verified
 _HALF = Number(0.5, sympy.Rational(1, 2))
-_HALF_PI = Number(0.5 * math.pi, sympy.pi / 2)
-_HOPELESS = 0.3  # misfit from which a surrogate says nothing
+_ANGLE = 1.0  # range from which an argument may be an angle
+_MOST_LETTERED, _MOST_PRODUCT = 4, 4  # arguments
+_SEPARABLE = 1e-2  # error from which a product of curves is no law
+_SOME = 0.85
+_HOPELESS = 0.1  # error from which a surrogate says nothing
 
 
 @dataclass
@@ -68,6 +85,33 @@ class _Task:
     law: Surrogate | None = None
 
 
+def _plus(wrap: Wrap, term: Node) -> Wrap:
+    return lambda node: wrap(Add((node, term)))
+
+
+def _key(task: _Task) -> Hashable:
+    """The same for tasks that differ by a constant factor or the order of their arguments."""
+    unit = task.values[int(np.argmax(np.abs(task.values)))] or 1.0
+    shown = tuple(float(f"{v:.6e}") for v in task.values[:4] / unit)
+    return frozenset(argument.node for argument in task.arguments), shown
+
+
+def _clearly(simpler: _Task | None, task: _Task) -> bool:
+    """Whether a simpler task cannot be a coincidence."""
+    if simpler is None or task.law is None:
+        return False
+    if simpler.law is None:
+        return True
+    before = task.law.misfit * float(np.sqrt(np.mean(task.values**2)))
+    after = simpler.law.misfit * float(np.sqrt(np.mean(simpler.values**2)))
+    relative = simpler.law.misfit / max(task.law.misfit, 1e-300)
+    return min(after / max(before, 1e-300), relative) < 0.1 or simpler.law.misfit < 1e-9
+
+
+def _blurred(law: Surrogate) -> bool:
+    return law.error > _BLURRED
+
+
 class _Descent:
     """One descent; see `descend`."""
 
@@ -75,10 +119,13 @@ class _Descent:
         self.search = search
         self.weight = search.problem.weight
         self.deferred: list[_Task] = []
+        self.n_tasks = 0
+        self.seen: set[Hashable] = set()
+        self.named = {function.name: function for function in search.library}
 
     @property
     def over(self) -> bool:
-        return self.search.late or self.search.explains(0.0)
+        return self.search.late or self.n_tasks > _MOST_TASKS or self.search.explains(0.0)
 
     def surrogate(self, values: Array, arguments: Sequence[Argument]) -> Surrogate | None:
         return fit_surrogate([a.values for a in arguments], values, self.weight)
@@ -91,6 +138,11 @@ class _Descent:
         """Simplify as far as symmetries allow, then look for closed forms."""
         if self.over or not np.isfinite(task.values).all():
             return
+        key = _key(task)
+        if key in self.seen:
+            return
+        self.seen.add(key)
+        self.n_tasks += 1
         if not task.arguments or not np.ptp(task.values) > 1e-9 * np.abs(task.values).max():
             self.propose(task, (Parameter(0), np.array([float(np.mean(task.values))])), "monomial")
             return
@@ -99,23 +151,27 @@ class _Descent:
             return
         if task.law is None:
             task.law = self.surrogate(task.values, task.arguments)
-        peeled = self.peeled(task)
-        if peeled is not None:
-            self.solve(peeled)
-            return
-        merged = self.merged(task)
-        if merged is not None:
-            self.solve(merged)
-            if self.over:
-                return
-        self.related(task)
-        if self.over:
-            return
-        for grouped in self.grouped(task):
+        simpler = self.peeled(task)
+        remainder = None if _clearly(simpler, task) else self.remainder(task)
+        if remainder is not None and _clearly(remainder, task):
+            self.solve(remainder)
+            remainder = None
+        if not self.over:
+            simpler = simpler or self.merged(task) or self.paired(task)
+            if simpler is not None:
+                self.solve(simpler)
+        if not self.over:
+            self.related(task)
+        if remainder is not None:
+            self.solve(remainder)
+        for grouped in [] if self.over else self.grouped(task):
             self.solve(grouped)
             if self.over:
                 return
-        self.related_letters(task)
+        if not self.over:
+            self.related_letters(task)
+        if not self.over:
+            self.products(task)
 
     def verified(self, before: Surrogate, task: _Task) -> bool:
         """Whether a surrogate of the simpler task is as good as that of the task before."""
@@ -123,7 +179,13 @@ class _Descent:
             left = float(np.std(task.values)) / max(float(np.sqrt(np.mean(task.values**2))), 1e-300)
             return left <= _WORSE * before.misfit + 1e-9
         task.law = self.surrogate(task.values, task.arguments)
-        return task.law is not None and task.law.misfit <= _WORSE * before.misfit + 1e-9
+        if task.law is None:
+            return False
+        allowed = _BETTER if _blurred(before) else _WORSE
+        return bool(
+            task.law.misfit <= allowed * before.misfit + 1e-9
+            or task.law.error <= allowed**2 * before.error
+        )
 
     def divided(self, task: _Task, factor: Argument, arguments: list[Argument]) -> _Task | None:
         """The task for ``values / factor``."""
@@ -139,8 +201,14 @@ class _Descent:
     def peeled(self, task: _Task) -> _Task | None:
         """The task with as many factors divided out as are verified."""
         law = task.law
-        if law is None or law.misfit > _HOPELESS:
+        if law is None:
             return None
+        if _blurred(law):
+            return self.best_guess(
+                task,
+                factor_guesses(task.arguments, task.values, law, self.named.get("sin")),
+                _SOME,
+            )
         exponents = peel(task.arguments, task.values, law)
         alive = [j for j, exponent in enumerate(exponents) if exponent]
         choices = [alive] if len(alive) > 1 else []
@@ -152,10 +220,31 @@ class _Descent:
                 return reduced
         return None
 
+    def best_guess(
+        self, task: _Task, reductions: Iterable[Reduction], share: float
+    ) -> _Task | None:
+        """The reduced task that has the best surrogate, if it is clearly better than before."""
+        if task.law is None:
+            return None
+        best: _Task | None = None
+        reached = share * task.law.error
+        for reduction in reductions:
+            if self.over:
+                break
+            reduced = self.divided(task, reduction.factor, reduction.arguments)
+            if reduced is None or not reduced.arguments:
+                continue
+            reduced.law = self.surrogate(reduced.values, reduced.arguments)
+            if reduced.law is not None and reduced.law.error < reached:
+                best, reached = reduced, reduced.law.error
+                if reached < 1e-3 * task.law.error:
+                    break
+        return best
+
     def merged(self, task: _Task) -> _Task | None:
         """The task with a pair of arguments merged into one."""
         law = task.law
-        if law is None or law.misfit > _HOPELESS:
+        if law is None or law.error > _HOPELESS:
             return None
         for count, arguments in enumerate(merges(task.arguments, law)):
             if count >= _TRIALS:
@@ -165,10 +254,16 @@ class _Descent:
                 return reduced
         return None
 
+    def paired(self, task: _Task) -> _Task | None:
+        """The task with the pair merged that helps most, where the surrogate is a poor one."""
+        if task.law is None or not _blurred(task.law):
+            return None
+        return self.best_guess(task, pair_guesses(task.arguments), _BETTER**2)
+
     def grouped(self, task: _Task) -> list[_Task]:
         """The task on fewer, dimensionless groups."""
         law = task.law
-        if law is None or law.misfit > _HOPELESS:
+        if law is None or law.error > _HOPELESS:
             return []
         found: list[_Task] = []
         fewest = len(task.arguments)
@@ -182,6 +277,27 @@ class _Descent:
                 found.append(reduced)
                 fewest = len(reduction.arguments)
         return found
+
+    def remainder(self, task: _Task) -> _Task | None:
+        """The task without a term in which alone one of the arguments occurs."""
+        law = task.law
+        if law is None:
+            return None
+        before = law.misfit * float(np.sqrt(np.mean(task.values**2)))
+        best: _Task | None = None
+        reached = _WORSE * before
+        for term, rest in linear_terms(task.arguments, law):
+            if self.over:
+                break
+            values = task.values - term.values
+            reduced = _Task(values, rest, _plus(task.wrap, term.node))
+            reduced.law = self.surrogate(values, rest)
+            if reduced.law is None:
+                continue
+            left = reduced.law.misfit * float(np.sqrt(np.mean(values**2)))
+            if left < reached:
+                best, reached = reduced, 0.5 * left
+        return best
 
     def related(self, task: _Task) -> None:
         """Algebraic relations between the target and the arguments."""
@@ -225,38 +341,69 @@ class _Descent:
 
     def related_letters(self, task: _Task) -> None:
         """Algebraic relations in which functions of an argument stand for it."""
-        if len(task.arguments) > 4:
+        k = len(task.arguments)
+        if k > _MOST_LETTERED:
             return
-        named = {function.name: function for function in self.search.library}
-        for j, argument in enumerate(task.arguments):
-            rest = [a for i, a in enumerate(task.arguments) if i != j]
-            u = argument.values
-            with np.errstate(all="ignore"):
-                choices: list[tuple[list[Argument], tuple[int, ...]]] = []
-                if "sin" in named:
-                    sine = Argument(Apply(named["sin"], argument.node), (), np.sin(u))
-                    shifted = Add((argument.node, _HALF_PI))
-                    cosine = Argument(Apply(named["sin"], shifted), (), np.cos(u))
-                    choices.append(([cosine, sine], (1,)))
-                for name in ("exp", "log"):
-                    if name in named:
-                        value = named[name].evaluate(u)
-                        if np.isfinite(value).all():
-                            letter = Argument(Apply(named[name], argument.node), (), value)
-                            choices.append(([argument, letter], ()))
-                if u.min() > 0.0:
-                    root = Argument(Power(argument.node, _HALF), (), np.sqrt(u))
-                    choices.append(([root], ()))
-            for letters, single in choices:
-                if self.search.late:
+        choices = [self.letters(argument) for argument in task.arguments]
+        picks = itertools.product(*(range(len(choice)) for choice in choices))
+        for pick in sorted(picks, key=lambda pick: sum(1 for index in pick if index)):
+            replaced = sum(1 for index in pick if index)
+            if replaced == 0 or replaced > (2 if k <= 3 else 1):
+                continue
+            letters: list[Argument] = []
+            single: list[int] = []
+            for choice, index in zip(choices, pick, strict=True):
+                chosen, sine = choice[index]
+                single += [len(letters) + 1] if sine else []
+                letters += chosen
+            if self.over:
+                return
+            for tree in relations(
+                letters, task.values, self.search.library, highest=3, single=single
+            ):
+                self.propose(task, tree, "relation of functions")
+                if self.over:
                     return
-                for tree in relations(
-                    [*letters, *rest], task.values, self.search.library, highest=3, single=single
-                ):
-                    self.propose(task, tree, "relation of functions")
-                    if self.over:
-                        return
-                self.blurred(task, [*letters, *rest], single, highest=2)
+            if replaced == 1:
+                self.blurred(task, letters, single, highest=2)
+
+    def letters(self, argument: Argument) -> list[tuple[list[Argument], bool]]:
+        """What may stand for an argument, itself first, and whether that is a cosine and a sine."""
+        found: list[tuple[list[Argument], bool]] = [([argument], False)]
+        u = argument.values
+        if "sin" in self.named and np.ptp(u) > _ANGLE:
+            found.append((list(waves(argument, self.named["sin"])), True))
+        if u.min() > 0.0:
+            found.append(([Argument(Power(argument.node, _HALF), (), np.sqrt(u))], False))
+        for name in ("exp", "log"):
+            if name in self.named:
+                with np.errstate(all="ignore"):
+                    value = self.named[name].evaluate(u)
+                if np.isfinite(value).all():
+                    letter = Argument(Apply(self.named[name], argument.node), (), value)
+                    found.append(([argument, letter], False))
+        return found
+
+    def products(self, task: _Task) -> None:
+        """A product of curves, on the arguments or with one replaced by a pair."""
+        if len(task.arguments) > _MOST_PRODUCT:
+            return
+        ranked: list[tuple[float, int, Shape, list[Argument]]] = []
+        for arguments in [task.arguments, *companions(task.arguments)]:
+            if self.over:
+                return
+            if all(np.isfinite(a.values).all() and np.ptp(a.values) > 0.0 for a in arguments):
+                shape = fit_product([a.values for a in arguments], task.values, self.weight)
+                ranked.append((shape.error, len(ranked), shape, arguments))
+        ranked.sort(key=lambda row: row[:2])
+        sub = Problem(self.search.problem.columns, task.values, self.weight)
+        for error, _, shape, arguments in ranked[:2]:
+            if error > _SEPARABLE:
+                return
+            for tree in formulas(shape, arguments, sub, self.search.library, width=8):
+                self.propose(task, tree, "product")
+                if self.over:
+                    return
 
     def univariate(self, task: _Task) -> None:
         """Closed forms of one variable, as they are and beside a power of it."""
@@ -303,5 +450,5 @@ def descend(search: "Search", arguments: Sequence[Argument]) -> None:
     descent = _Descent(search)
     descent.solve(_Task(search.problem.target, list(arguments), lambda node: node))
     for task in descent.deferred[:2]:
-        if not descent.over:
+        if not (search.late or search.explains(0.0)):
             descent.curves(task)

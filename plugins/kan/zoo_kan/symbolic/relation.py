@@ -121,6 +121,7 @@ class Terms:
 
     @classmethod
     def of(cls, letters: Sequence[Argument], degree: int, single: Sequence[int]) -> "Terms":
+        """All monomials up to a total degree, those in ``single`` at most to the first power."""
         k = len(letters)
         exponents = [
             e
@@ -309,6 +310,8 @@ def relations(
                 continue
             chosen, coef = sparse
             raw = coef / np.concatenate([sizes, sizes * own])[chosen]
+            if not (np.isfinite(raw).all() and (raw != 0.0).all()):
+                continue
             # P a + T P b = 0, so T = -(P a) / (P b)
             node, theta = quotient_tree(terms, chosen, raw)
             found = True

@@ -23,7 +23,7 @@ Array = NDArray[np.floating]
 
 _MOST_TERMS = 220
 _MOST_ROWS = 2000
-_HIGHEST = 20
+_HIGHEST = 48
 _SPREAD = 1.2  # ratio of largest to smallest value from which logarithms differ from a line
 
 
@@ -58,7 +58,8 @@ class Surrogate:
     error : float
         Leave-one-out error as a part of the variance of the transform that was fitted.
     misfit : float
-        Leave-one-out error of the target itself: its root mean square as a part of the target's.
+        Leave-one-out error of the target itself: its root mean square as a part of the target's,
+        or the root mean square of the relative error if the logarithm was fitted.
     view : str
         Transform of the target that was fitted: "identity", "log", "reciprocal" or "square".
     """
@@ -158,13 +159,16 @@ def fit_surrogate(arguments: Sequence[Array], y: Array, weight: Array) -> Surrog
                         coef = np.zeros(len(powers))
                         coef[:end] = np.linalg.solve(r[:end, :end], moments[:end])
                         known = np.abs(left / root / view.rate(y)) * root
-                        misfit = float(np.sqrt(known @ known / ((root * y) @ (root * y))))
+                        if view.name == "log":
+                            misfit = float(np.sqrt(left @ left / (root @ root)))
+                        else:
+                            misfit = float(np.sqrt(known @ known / ((root * y) @ (root * y))))
                         slopes = [m[1] for m in maps]
                         best = (error, misfit, coef, view, list(zip(slopes, tables, strict=True)))
         if best is None:
             return None
         error, misfit, coef, view, parts = best
-        gradient = np.empty((n, k))
+        gradient: Array = np.empty((n, k))
         rate = view.rate(y)
         for j in range(k):
             product: Array = np.ones((n, len(powers)))

@@ -13,6 +13,7 @@ Axes: ``n`` rows, ``k`` arguments.
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,15 +22,27 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
-from zoo_kan.symbolic.expression import Add, Mul, Node, Number, Power, integer
+from zoo_kan.symbolic.expression import Add, Apply, Mul, Node, Number, Power, integer
 from zoo_kan.symbolic.hypotheses import Argument
+from zoo_kan.symbolic.library import Function
 from zoo_kan.symbolic.surrogate import Surrogate
 
-__all__ = ["Reduction", "groups", "merges", "monomial", "peel"]
+__all__ = [
+    "Reduction",
+    "companions",
+    "factor_guesses",
+    "groups",
+    "merges",
+    "monomial",
+    "pair_guesses",
+    "peel",
+    "waves",
+]
 
 Array = NDArray[np.floating]
 
 _ONE = integer(1)
+_HALF_PI = Number(0.5 * math.pi, sympy.pi / 2)
 _PEEL_SPREAD = 0.35  # interquartile range of a logarithmic derivative that may be constant
 _CLOSE = 0.12  # distance of a measured exponent from a multiple of 1/2
 _PAIR_SPREAD = 0.12  # of the logarithm of the ratio of two derivatives
@@ -86,10 +99,6 @@ def _one_sign(values: Array) -> bool:
     return bool(values.min() > 0.0 or values.max() < 0.0)
 
 
-def _nearest_half(value: float) -> float:
-    return round(2.0 * value) / 2.0
-
-
 def _elasticities(arguments: Sequence[Argument], y: Array, law: Surrogate) -> tuple[Array, Array]:
     """``x dy/dx`` of every argument, (n, k), and the target; in units of the target's size.
 
@@ -108,19 +117,78 @@ def _elasticities(arguments: Sequence[Argument], y: Array, law: Surrogate) -> tu
 
 def peel(arguments: Sequence[Argument], y: Array, law: Surrogate) -> list[float]:
     """Exponent of every argument that may enter as a factor, else 0; (k,)."""
-    scaled, target = _elasticities(arguments, y, law)
     found = []
-    heavy = np.abs(target) >= 0.3
-    for j, argument in enumerate(arguments):
-        ratio = scaled[heavy, j] / target[heavy]
-        low, middle, high = np.percentile(ratio, [25, 50, 75])
-        exponent = _nearest_half(float(middle))
-        usable = exponent != 0.0 and (
-            _one_sign(argument.values) or (exponent > 0.0 and exponent == int(exponent))
-        )
+    for j, (low, middle, high) in enumerate(_quartiles(arguments, y, law)):
+        exponent = round(2.0 * middle) / 2.0
         near = abs(middle - exponent) < _CLOSE and high - low < _PEEL_SPREAD
-        found.append(exponent if usable and near else 0.0)
+        found.append(exponent if near and _may_divide(arguments[j], exponent) else 0.0)
     return found
+
+
+def _quartiles(arguments: Sequence[Argument], y: Array, law: Surrogate) -> Array:
+    """Of the logarithmic derivative by every argument; (k, 3)."""
+    scaled, target = _elasticities(arguments, y, law)
+    heavy = np.abs(target) >= 0.3
+    return np.percentile(scaled[heavy] / target[heavy, None], [25, 50, 75], axis=0).T
+
+
+def _may_divide(argument: Argument, exponent: float) -> bool:
+    if exponent == 0.0:
+        return False
+    return _one_sign(argument.values) or (exponent > 0.0 and exponent == int(exponent))
+
+
+def factor_guesses(
+    arguments: Sequence[Argument], y: Array, law: Surrogate, sine: Function | None
+) -> Iterator[Reduction]:
+    """Factors worth a try where the gradient is only roughly known."""
+    for j, (_, middle, _) in enumerate(_quartiles(arguments, y, law)):
+        rest = [a for i, a in enumerate(arguments) if i != j]
+        for exponent in (1, -1, 2, -2):
+            if abs(exponent - middle) < 0.75 and _may_divide(arguments[j], exponent):
+                yield Reduction(monomial([arguments[j]], [exponent]), rest)
+    if sine is None or _one_sign(y):
+        return
+    for j, argument in enumerate(arguments):
+        if np.ptp(argument.values) > 1.0:
+            rest = [a for i, a in enumerate(arguments) if i != j]
+            for wave in waves(argument, sine):
+                yield Reduction(wave, rest)
+
+
+def waves(argument: Argument, sine: Function) -> tuple[Argument, Argument]:
+    """Cosine and sine of an argument."""
+    shifted = Add((argument.node, _HALF_PI))
+    return (
+        Argument(Apply(sine, shifted), (), np.cos(argument.values)),
+        Argument(Apply(sine, argument.node), (), np.sin(argument.values)),
+    )
+
+
+def pair_guesses(arguments: Sequence[Argument]) -> Iterator[Reduction]:
+    """Merged pairs worth a try where the gradient is not known."""
+    one = monomial(arguments, [0] * len(arguments))
+    for i, j in itertools.combinations(range(len(arguments)), 2):
+        rest = [a for k, a in enumerate(arguments) if k not in (i, j)]
+        first, second = arguments[i], arguments[j]
+        pairs = [_pair(first, second, (1.0, 1.0), Fraction(sign)) for sign in (-1, 1)]
+        pairs.append(monomial([first, second], [1, 1]))
+        if _one_sign(second.values):
+            pairs.append(monomial([first, second], [1, -1]))
+        for pair in pairs:
+            yield Reduction(one, [pair, *rest])
+
+
+def companions(arguments: Sequence[Argument]) -> Iterator[list[Argument]]:
+    """Arguments with one replaced by what it and another, which stays, may enter the law as."""
+    for i, j in itertools.permutations(range(len(arguments)), 2):
+        first, second = arguments[i], arguments[j]
+        rest = [a for k, a in enumerate(arguments) if k != i]
+        yield [monomial([first, second], [1, 1]), *rest]
+        if _one_sign(second.values):
+            yield [monomial([first, second], [1, -1]), *rest]
+        for sign in (-1, 1):
+            yield [_pair(first, second, (1.0, 1.0), Fraction(sign)), *rest]
 
 
 def _pair(a: Argument, b: Argument, powers: tuple[float, float], ratio: Fraction) -> Argument:

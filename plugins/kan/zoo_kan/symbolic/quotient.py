@@ -11,7 +11,7 @@ Axes: ``n`` rows, ``m`` monomials, ``c`` columns of a regression.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,7 @@ _ROUND = 0.06  # relative distance from a whole number at which a coefficient ma
 _EXACT = 1e-6
 _RIDGE = 1e-11
 _FAINTEST = 1e-3  # of the largest weight of a row
-_DERIVATIVES = {
+_DERIVATIVES: dict[str, Callable[[Array], Array]] = {
     "identity": np.ones_like,
     "square": lambda y: 2.0 * y,
     "root": lambda y: 0.5 / np.sqrt(np.abs(y)),
@@ -45,7 +45,7 @@ _DERIVATIVES = {
     "cos": np.sin,
     "tan": lambda y: 1.0 / np.cos(y) ** 2,
 }
-_INVERSES = {
+_INVERSES: dict[str, Callable[[Array, float], Array]] = {
     "identity": lambda t, sign: t,
     "square": lambda t, sign: sign * np.sqrt(np.maximum(t, 0.0)),
     "root": lambda t, sign: sign * t**2,

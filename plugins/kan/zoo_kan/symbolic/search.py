@@ -35,7 +35,8 @@ from zoo_kan.symbolic.library import Function
 from zoo_kan.symbolic.polynomial import eliminate, monomials
 from zoo_kan.symbolic.pursuit import pursue
 from zoo_kan.symbolic.refit import Fit, Problem, refit
-from zoo_kan.symbolic.snap import description_length, round_constants
+from zoo_kan.symbolic.shorten import shorten
+from zoo_kan.symbolic.snap import description_length
 from zoo_kan.symbolic.structure import (
     Shape,
     fit_link,
@@ -357,6 +358,6 @@ class Search:
                 chosen.append(candidate)
                 sizes.add(size)
         for candidate in chosen[:12]:
-            fit = round_constants(candidate.fit, self.problem)
+            fit = shorten(candidate.fit, self.problem, self.library)
             length = description_length(fit, self.problem)
             self.candidates.append(Candidate(fit, length, candidate.origin))

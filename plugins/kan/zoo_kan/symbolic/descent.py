@@ -125,7 +125,7 @@ class _Descent:
 
     @property
     def over(self) -> bool:
-        return self.search.late or self.n_tasks > _MOST_TASKS or self.search.explains(0.0)
+        return self.search.late or self.n_tasks > _MOST_TASKS or self.search.settled()
 
     def surrogate(self, values: Array, arguments: Sequence[Argument]) -> Surrogate | None:
         return fit_surrogate([a.values for a in arguments], values, self.weight)
@@ -450,5 +450,5 @@ def descend(search: "Search", arguments: Sequence[Argument]) -> None:
     descent = _Descent(search)
     descent.solve(_Task(search.problem.target, list(arguments), lambda node: node))
     for task in descent.deferred[:2]:
-        if not (search.late or search.explains(0.0)):
+        if not (search.late or search.settled()):
             descent.curves(task)

@@ -52,6 +52,7 @@ __all__ = ["Candidate", "Search"]
 Array = NDArray[np.floating]
 
 _FEW_CONSTANTS, _SHORT = 12, 40  # constants and nodes of a formula that may be the last word
+_SHORTENED = 3  # of the best formulas
 _BEAM = 3  # merged sets of arguments that are merged again
 MANY = 8  # arguments beyond which formulas are built term by term only
 
@@ -387,7 +388,10 @@ class Search:
             if size < min(sizes):
                 chosen.append(candidate)
                 sizes.add(size)
-        for candidate in chosen[:12]:
-            fit = shorten(candidate.fit, self.problem, self.library)
+        for rank, candidate in enumerate(chosen[:12]):
+            if rank < _SHORTENED:
+                fit = shorten(candidate.fit, self.problem, self.library)
+            else:
+                fit = round_constants(candidate.fit, self.problem)
             length = description_length(fit, self.problem)
             self.candidates.append(Candidate(fit, length, candidate.origin))

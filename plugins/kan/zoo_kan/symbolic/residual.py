@@ -9,18 +9,20 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo_kan.symbolic.polynomial import monomials
+
 __all__ = ["is_noise"]
 
 Array = NDArray[np.floating]
 
-_DEGREE = 4  # of the curve of one column
-_MOST_TERMS = 60
+_HIGHEST = 9  # degree; formulas that are polynomials leave only what is above their own
+_MOST_TERMS, _ROWS_PER_TERM = 110, 6
 _LEAST_ROWS = 50
 _DEVIATIONS = 3.0
 
 
 def is_noise(residual: Array, columns: Sequence[Array], weight: Array) -> bool:
-    """Whether curves of the columns and products of two explain no more of a residual than chance.
+    """Whether polynomials of the columns explain no more of a residual than chance.
 
     Parameters
     ----------
@@ -43,18 +45,31 @@ def is_noise(residual: Array, columns: Sequence[Array], weight: Array) -> bool:
         for column in columns
         if np.ptp(column) > 0.0
     ]
-    terms = [np.ones(n), *(place for place in places)]
-    terms += [place**2 - 1.0 / 3.0 for place in places]
-    terms += [a * b for i, a in enumerate(places) for b in places[:i]]
-    terms += [place**degree for degree in range(3, _DEGREE + 1) for place in places]
+    most = min(_MOST_TERMS, n // _ROWS_PER_TERM)
+    k, total = len(places), 1
+    while total < _HIGHEST and k and math.comb(k + total + 1, k) <= most:
+        total += 1
+    powers = [p for degree in range(total + 1) for p in monomials(k, degree)]
+    tables = [np.polynomial.chebyshev.chebvander(place, _HIGHEST) for place in places]
+    terms = [
+        np.prod([table[:, p] for table, p in zip(tables, chosen, strict=True)], axis=0)
+        if k
+        else np.ones(n)
+        for chosen in powers
+    ]
+    terms += [table[:, degree] for degree in range(total + 1, _HIGHEST + 1) for table in tables]
     root = np.sqrt(weight / weight.mean())
-    design = np.stack(terms[: min(_MOST_TERMS, n // 5)], axis=1) * root[:, None]
+    design = np.stack(terms[:most], axis=1) * root[:, None]
     target = residual * root
     span = np.linalg.qr(design)[0]
-    explained = float(np.sum((span.T @ target) ** 2))
-    p = design.shape[1]
-    left = float(target @ target) - explained
+    shares = np.cumsum((span.T @ target) ** 2)
+    left = float(target @ target) - float(shares[-1])
     if not left > 0.0:
         return False
-    ratio = explained / (left / (n - p))
-    return ratio < p + _DEVIATIONS * math.sqrt(2.0 * p)
+    variance = left / (n - len(shares))
+    ends = {math.comb(k + degree, k) for degree in range(1, total + 1)} | {len(shares)}
+    return all(
+        shares[p - 1] / variance < p + _DEVIATIONS * math.sqrt(2.0 * p)
+        for p in ends
+        if p <= len(shares)
+    )

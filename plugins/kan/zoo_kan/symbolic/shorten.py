@@ -90,7 +90,8 @@ def _without_a_term(node: Node) -> Iterator[Node]:
         case Add(terms):
             for i in range(len(terms)):
                 rest = (*terms[:i], *terms[i + 1 :])
-                yield Add(rest) if len(rest) > 1 else rest[0]
+                if rest:
+                    yield Add(rest) if len(rest) > 1 else rest[0]
             for i, term in enumerate(terms):
                 for changed in _without_a_term(term):
                     yield Add((*terms[:i], changed, *terms[i + 1 :]))

@@ -16,6 +16,8 @@ indication, not the same experiment.
 
     python benchmarks/kan/feynman [--noise 0 0.01] [--seeds 1] [--every 4] [--jobs 1]
         [--problems I.6.2 Hill] [--peers gplearn] [--resume runs.jsonl]
+
+The search stops after a wall time: on a busy machine give it more with ``--time-limit``.
 """
 
 import argparse
@@ -61,6 +63,7 @@ class Task:
     law: Law
     noise: float
     seed: int
+    options: dict[str, float]
 
     @property
     def key(self) -> tuple[str, str, float, int]:
@@ -97,7 +100,7 @@ def perform(task: Task, channel: Connection) -> None:
         "failure": None,
     }
     try:
-        outcome = METHODS[task.method](X, y, list(law.ranges), task.seed)
+        outcome = METHODS[task.method](X, y, list(law.ranges), task.seed, **task.options)
     except Exception as error:
         channel.send({**row, "failure": f"{type(error).__name__}: {error}"[:200]})
         return
@@ -240,6 +243,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=1, help="take every so many-th law only")
     parser.add_argument("--problems", nargs="+", help="names of laws")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--time-limit", type=float, help="of to_symbolic instead of its default")
     parser.add_argument("--limit", type=float, default=300.0, help="seconds for a run")
     parser.add_argument("--proof", type=float, default=40.0, help="seconds for the criterion")
     parser.add_argument("--peers", nargs="+", default=[], choices=["gplearn"])
@@ -286,9 +290,10 @@ def main() -> None:
         laws = [law for law in load_laws() if law.name in arguments.problems]
     print("library:", ", ".join(function.name for function in LIBRARY))
     print(f"laws: {len(laws)}; ranges and sources in laws.csv")
+    options = {} if arguments.time_limit is None else {"time_limit": arguments.time_limit}
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     tasks = [
-        Task(method, law, noise, seed)
+        Task(method, law, noise, seed, options)
         for noise in arguments.noise
         for method in ["kan", *arguments.peers]
         for seed in seeds

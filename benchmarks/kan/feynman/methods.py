@@ -8,6 +8,7 @@ set), 20 generations as gplearn's default has it; SRBench itself gave it up to 5
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sympy
@@ -50,14 +51,14 @@ class Outcome:
     shape: list[int]
 
 
-def kan(X: Array, y: Array, names: list[str], seed: int) -> Outcome:
-    """Fit a KAN and search for its formula."""
+def kan(X: Array, y: Array, names: list[str], seed: int, **options: Any) -> Outcome:
+    """Fit a KAN and search for its formula; options go to `to_symbolic`."""
     from zoo_kan import KANRegressor
 
     start, used = time.perf_counter(), time.process_time()
     model = KANRegressor(random_state=seed).fit(X, y)
     fitted = time.perf_counter()
-    formula = model.to_symbolic(feature_names=names, random_state=seed)
+    formula = model.to_symbolic(feature_names=names, random_state=seed, **options)
     finished = time.perf_counter()
     return Outcome(
         formula.expressions_[0],
@@ -71,8 +72,8 @@ def kan(X: Array, y: Array, names: list[str], seed: int) -> Outcome:
     )
 
 
-def gplearn(X: Array, y: Array, names: list[str], seed: int) -> Outcome:
-    """Genetic programming."""
+def gplearn(X: Array, y: Array, names: list[str], seed: int, **options: Any) -> Outcome:
+    """Genetic programming, which takes no options."""
     from gplearn.genetic import SymbolicRegressor
 
     start, used = time.perf_counter(), time.process_time()

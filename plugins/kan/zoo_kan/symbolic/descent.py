@@ -65,6 +65,8 @@ _MOST_ARGUMENTS = 12
 _MOST_TASKS = 30
 _WORSE = 1.2  # factor by which a step may worsen the surrogate
 _BLURRED = 1e-3  # error from which a step must better the surrogate
+_HAZY = 1e-5  # error from which pairs are guessed
+_MUCH = 0.05  # share of the error that a guess may leave if the surrogate is not a poor one
 _BETTER = 0.7  # by this factor
 _TRIALS = 6  # merges that are verified
 _HALF = Number(0.5, sympy.Rational(1, 2))
@@ -160,7 +162,8 @@ class _Descent:
             simpler = simpler or self.merged(task) or self.paired(task)
             if simpler is not None:
                 self.solve(simpler)
-        if not self.over:
+        noisy = task.law is not None and task.law.noisy
+        if not (self.over or noisy):
             self.related(task)
         if remainder is not None:
             self.solve(remainder)
@@ -168,7 +171,7 @@ class _Descent:
             self.solve(grouped)
             if self.over:
                 return
-        if not self.over:
+        if not (self.over or noisy):
             self.related_letters(task)
         if not self.over:
             self.products(task)
@@ -203,12 +206,6 @@ class _Descent:
         law = task.law
         if law is None:
             return None
-        if _blurred(law):
-            return self.best_guess(
-                task,
-                factor_guesses(task.arguments, task.values, law, self.named.get("sin")),
-                _SOME,
-            )
         exponents = peel(task.arguments, task.values, law)
         alive = [j for j, exponent in enumerate(exponents) if exponent]
         choices = [alive] if len(alive) > 1 else []
@@ -218,7 +215,11 @@ class _Descent:
             reduced = self.divided(task, factor, rest)
             if reduced is not None and self.verified(law, reduced):
                 return reduced
-        return None
+        if not _blurred(law):
+            return None
+        sine = self.named.get("sin")
+        guesses = factor_guesses(task.arguments, task.values, law, sine)
+        return self.best_guess(task, guesses, _SOME)
 
     def best_guess(
         self, task: _Task, reductions: Iterable[Reduction], share: float
@@ -256,9 +257,10 @@ class _Descent:
 
     def paired(self, task: _Task) -> _Task | None:
         """The task with the pair merged that helps most, where the surrogate is a poor one."""
-        if task.law is None or not _blurred(task.law):
+        if task.law is None or task.law.error < _HAZY:
             return None
-        return self.best_guess(task, pair_guesses(task.arguments), _BETTER**2)
+        share = _BETTER**2 if _blurred(task.law) else _MUCH
+        return self.best_guess(task, pair_guesses(task.arguments), share)
 
     def grouped(self, task: _Task) -> list[_Task]:
         """The task on fewer, dimensionless groups."""
@@ -313,7 +315,8 @@ class _Descent:
         """Algebraic relations that data with noise support."""
         search = self.search
         known = search.explains(1.05 * search.attainable) and len(letters) > 2
-        if search.attainable < _NOISE or known:
+        structured = task.law is not None and not task.law.noisy
+        if search.attainable < _NOISE or known or structured:
             return
         slope = self.slope(task)
         if slope is None:

@@ -38,7 +38,8 @@ Array = NDArray[np.floating]
 _NULL = 1e-11  # singular value of normalised columns below which there is a relation
 _EXACT = 1e-12  # what a relation with only the terms kept may leave of its largest term
 _FAINT = 1e-6  # share of the largest term below which a term is rounding
-_MOST_TERMS = 14
+_MOST_TERMS = 12
+_MOST_CONSTANTS = 4  # that are no whole numbers: many make a good approximation, no law
 _MOST_COLUMNS = 130
 _HALF_PI = Number(0.5 * math.pi, sympy.pi / 2)
 _MINUS_ONE = integer(-1)
@@ -314,5 +315,7 @@ def relations(
                 continue
             # P a + T P b = 0, so T = -(P a) / (P b)
             node, theta = quotient_tree(terms, chosen, raw)
+            if len(theta) > _MOST_CONSTANTS:
+                continue
             found = True
             yield view.undo(node, sign, named.get(view.needs)), theta

@@ -18,7 +18,7 @@ Array = NDArray[np.floating]
 _HIGHEST = 9  # degree; formulas that are polynomials leave only what is above their own
 _MOST_TERMS, _ROWS_PER_TERM = 110, 6
 _LEAST_ROWS = 50
-_DEVIATIONS = 3.0
+_DEVIATIONS = 4.0
 
 
 def is_noise(residual: Array, columns: Sequence[Array], weight: Array) -> bool:

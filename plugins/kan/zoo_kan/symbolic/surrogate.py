@@ -12,7 +12,6 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,9 @@ Array = NDArray[np.floating]
 _MOST_TERMS = 220
 _MOST_ROWS = 2000
 _HIGHEST = 48
+_PLATEAU = 2  # degrees above the best one from which the rest is noise
+_EXACT = 1e-12  # error that is rounding
+_HOPELESS = 0.3  # error that says that the law is too rough for polynomials
 _SPREAD = 1.2  # ratio of largest to smallest value from which logarithms differ from a line
 
 
@@ -62,6 +64,8 @@ class Surrogate:
         or the root mean square of the relative error if the logarithm was fitted.
     view : str
         Transform of the target that was fitted: "identity", "log", "reciprocal" or "square".
+    noisy : bool
+        Whether higher degrees did not help: what is left is noise rather than structure.
     """
 
     rows: NDArray[np.intp]
@@ -69,6 +73,44 @@ class Surrogate:
     error: float
     misfit: float
     view: str
+    noisy: bool
+
+
+@dataclass
+class _Basis:
+    """Polynomials in the mapped arguments."""
+
+    powers: NDArray[np.intp]
+    slopes: list[Array]  # of the maps
+    tables: list[tuple[Array, Array]]  # one-dimensional polynomials and their derivatives
+
+    @property
+    def design(self) -> Array:
+        """Values of all polynomials, (n, b)."""
+        return math.prod(
+            (table[:, self.powers[:, j]] for j, (table, _) in enumerate(self.tables)),
+            start=np.ones((len(self.slopes[0]), 1)),
+        )
+
+    def derivative(self, j: int) -> Array:
+        """Derivatives of all polynomials by argument ``j``, (n, b)."""
+        factors = (
+            (slope if i == j else value)[:, self.powers[:, i]]
+            for i, (value, slope) in enumerate(self.tables)
+        )
+        return math.prod(factors, start=self.slopes[j][:, None])
+
+
+@dataclass
+class _Candidate:
+    """A transform of the target fitted up to some degree."""
+
+    error: float
+    left: Array
+    view: _View
+    basis: _Basis
+    coef: Array
+    degrees_above: int
 
 
 def _exponents(k: int, n: int) -> tuple[list[tuple[int, ...]], list[int]]:
@@ -132,49 +174,51 @@ def fit_surrogate(arguments: Sequence[Array], y: Array, weight: Array) -> Surrog
     exponents, ends = _exponents(k, n)
     powers = np.array(exponents)
     one_sign = y.min() > 0.0 or y.max() < 0.0
-    best: tuple[float, float, Array, _View, list[Any]] | None = None
+    views = [view for view in _VIEWS if one_sign or view.targets == "any"]
+    best: _Candidate | None = None
     with np.errstate(all="ignore"):
         for scale in ("linear", "logarithmic"):
             maps = [_coordinate(v, scale) for v in values]
             tables = [_chebyshev(t, int(powers.max())) for t, _ in maps]
-            design = np.ones((n, len(powers)))
-            for j, (table, _) in enumerate(tables):
-                design *= table[:, powers[:, j]]
-            q, r = np.linalg.qr(design * root[:, None])
-            leverage = np.cumsum(q**2, axis=1)
-            for view in _VIEWS:
-                if view.targets == "of one sign" and not one_sign:
-                    continue
-                target = view.transform(y) * root
-                if not np.isfinite(target).all():
-                    continue
-                moments = q.T @ target
-                mean = q[:, 0] * moments[0]
-                variance = float(np.sum((target - mean) ** 2)) or 1e-300
-                for end in ends[1:]:
-                    left = target - q[:, :end] @ moments[:end]
-                    left /= np.maximum(1.0 - leverage[:, end - 1], 1e-3)
-                    error = float(left @ left) / variance
-                    if np.isfinite(error) and (best is None or error < 0.7 * best[0]):
-                        coef = np.zeros(len(powers))
-                        coef[:end] = np.linalg.solve(r[:end, :end], moments[:end])
-                        known = np.abs(left / root / view.rate(y)) * root
-                        if view.name == "log":
-                            misfit = float(np.sqrt(left @ left / (root @ root)))
-                        else:
-                            misfit = float(np.sqrt(known @ known / ((root * y) @ (root * y))))
-                        slopes = [m[1] for m in maps]
-                        best = (error, misfit, coef, view, list(zip(slopes, tables, strict=True)))
+            basis = _Basis(powers, [slope for _, slope in maps], tables)
+            best = _fit(basis, ends, y, root, views, best)
         if best is None:
             return None
-        error, misfit, coef, view, parts = best
-        gradient: Array = np.empty((n, k))
-        rate = view.rate(y)
-        for j in range(k):
-            product: Array = np.ones((n, len(powers)))
-            for i, (_, (value, slope)) in enumerate(parts):
-                product *= (slope if i == j else value)[:, powers[:, i]]
-            gradient[:, j] = product @ coef * parts[j][0] / rate
-    if not np.isfinite(gradient).all():
+        rate = best.view.rate(y)
+        slopes = [basis_slope @ best.coef for basis_slope in map(best.basis.derivative, range(k))]
+        gradient = np.stack(slopes, axis=1) / rate[:, None]
+        known = best.left if best.view.name == "log" else best.left / rate
+        unit = root if best.view.name == "log" else root * y
+        misfit = float(np.sqrt(known @ known / (unit @ unit)))
+    if not (np.isfinite(gradient).all() and np.isfinite(misfit)):
         return None
-    return Surrogate(rows, gradient, error, misfit, view.name)
+    noisy = best.degrees_above > _PLATEAU and _EXACT < best.error < _HOPELESS
+    return Surrogate(rows, gradient, best.error, misfit, best.view.name, noisy)
+
+
+def _fit(
+    basis: _Basis,
+    ends: Sequence[int],
+    y: Array,
+    root: Array,
+    views: Sequence[_View],
+    best: _Candidate | None,
+) -> _Candidate | None:
+    """The better of ``best`` and what the basis makes of transforms of ``y`` at all degrees."""
+    q, r = np.linalg.qr(basis.design * root[:, None])
+    leverage = np.cumsum(q**2, axis=1)
+    for view in views:
+        target = view.transform(y) * root
+        if not np.isfinite(target).all():
+            continue
+        moments = q.T @ target
+        variance = float(np.sum((target - q[:, 0] * moments[0]) ** 2)) or 1e-300
+        for degree, end in enumerate(ends):
+            left = target - q[:, :end] @ moments[:end]
+            left /= np.maximum(1.0 - leverage[:, end - 1], 1e-3)
+            error = float(left @ left) / variance
+            if degree and np.isfinite(error) and (best is None or error < 0.7 * best.error):
+                coef = np.zeros(len(moments))
+                coef[:end] = np.linalg.solve(r[:end, :end], moments[:end])
+                best = _Candidate(error, left, view, basis, coef, len(ends) - 1 - degree)
+    return best

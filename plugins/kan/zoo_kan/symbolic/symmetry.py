@@ -209,6 +209,7 @@ def _ratio(value: float, spread: float) -> Fraction | None:
 
 def merges(arguments: Sequence[Argument], law: Surrogate) -> Iterator[list[Argument]]:
     """Arguments with one pair replaced by what it may enter the law as, most likely first."""
+    limit = min(_PAIR_SPREAD + 6.0 * float(np.sqrt(law.error)), 0.5)
     found: list[tuple[float, int, int, Argument]] = []
     values = [argument.values[law.rows] for argument in arguments]
     with np.errstate(all="ignore"):
@@ -231,6 +232,7 @@ def merges(arguments: Sequence[Argument], law: Surrogate) -> Iterator[list[Argum
                 (logs[i][rows], logs[j][rows]),
                 measured,
                 sign,
+                limit,
             ):
                 found.append((spread, i, j, argument))
     found.sort(key=lambda row: row[0])
@@ -246,6 +248,7 @@ def _pairs(
     logs: tuple[Array, Array],
     measured: Array,
     sign: Array,
+    limit: float,
 ) -> list[tuple[float, Argument]]:
     """What two arguments may enter as, with how badly the ratio of their slopes fits."""
     found: list[tuple[float, Argument]] = []
@@ -255,10 +258,10 @@ def _pairs(
         left = measured - expected
         middle = float(np.median(left))
         spread = float(np.median(np.abs(left - middle)))
-        if not spread < _PAIR_SPREAD:
+        if not spread < limit:
             return
         agreement = float(np.mean(sign * direction))
-        if abs(agreement) < 0.9:
+        if abs(agreement) < 0.8:
             return
         size = np.exp(middle) * np.sign(agreement)
         if shape == (0.0, 0.0):  # c / d of u ** c * v ** d

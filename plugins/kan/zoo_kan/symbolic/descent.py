@@ -26,10 +26,12 @@ from zoo_kan.symbolic.expression import (
     Parameter,
     Power,
     Variable,
+    evaluate,
     substitute,
     variables,
 )
 from zoo_kan.symbolic.hypotheses import Argument, Tree, formulas, outer_formulas
+from zoo_kan.symbolic.quotient import quotients
 from zoo_kan.symbolic.refit import Problem
 from zoo_kan.symbolic.relation import relations
 from zoo_kan.symbolic.scalar import scalar_laws
@@ -57,6 +59,7 @@ Array = NDArray[np.floating]
 Wrap = Callable[[Node], Node]
 
 _U = Variable(0)
+_NOISE = 1e-6  # error of a network from which noise is looked for
 _SMOOTH = 1e-7  # error of a surrogate from which data count as noisy
 _MOST_ARGUMENTS = 12
 _MOST_TASKS = 30
@@ -124,7 +127,7 @@ class _Descent:
 
     @property
     def over(self) -> bool:
-        return self.search.late or self.n_tasks > _MOST_TASKS or self.search.explains(0.0)
+        return self.search.late or self.n_tasks > _MOST_TASKS or self.search.settled()
 
     def surrogate(self, values: Array, arguments: Sequence[Argument]) -> Surrogate | None:
         return fit_surrogate([a.values for a in arguments], values, self.weight)
@@ -159,8 +162,7 @@ class _Descent:
             simpler = simpler or self.merged(task) or self.paired(task)
             if simpler is not None:
                 self.solve(simpler)
-        noisy = task.law is not None and task.law.noisy
-        if not (self.over or noisy):
+        if not self.over:
             self.related(task)
         if remainder is not None:
             self.solve(remainder)
@@ -168,7 +170,7 @@ class _Descent:
             self.solve(grouped)
             if self.over:
                 return
-        if not (self.over or noisy):
+        if not self.over:
             self.related_letters(task)
         if not self.over:
             self.products(task)
@@ -300,10 +302,45 @@ class _Descent:
 
     def related(self, task: _Task) -> None:
         """Algebraic relations between the target and the arguments."""
-        for tree in relations(task.arguments, task.values, self.search.library):
+        noisy = task.law is not None and task.law.noisy
+        library = self.search.library
+        for tree in () if noisy else relations(task.arguments, task.values, library):
             self.propose(task, tree, "relation")
             if self.over:
                 return
+        self.blurred(task, task.arguments)
+
+    def blurred(
+        self, task: _Task, letters: Sequence[Argument], single: Sequence[int] = (), highest: int = 3
+    ) -> None:
+        """Algebraic relations that data with noise support."""
+        search = self.search
+        known = search.explains(1.05 * search.attainable) and len(letters) > 2
+        if search.attainable < _NOISE or known:
+            return
+        slope = self.slope(task)
+        if slope is None:
+            return
+        weight = self.weight * slope**2
+        weight *= search.problem.total / weight.sum()
+        noise = search.attainable * search.problem.scale**2
+        goal = 1.2 * noise * search.problem.total / float(self.weight @ slope**2)
+        for tree in quotients(
+            letters, task.values, weight, search.library, single=single, highest=highest, goal=goal
+        ):
+            self.propose(task, tree, "quotient")
+
+    def slope(self, task: _Task) -> Array | None:
+        """Derivative (n,) of the law by the values of a task; None where that is not finite."""
+        columns = [*self.search.problem.columns, task.values]
+        node = task.wrap(Variable(len(columns) - 1))
+        step = 1e-5 * np.abs(task.values) + 1e-9 * float(np.abs(task.values).max())
+        sides = []
+        with np.errstate(all="ignore"):
+            for shifted in (task.values + step, task.values - step):
+                sides.append(evaluate(node, [*columns[:-1], shifted], np.zeros(0)))
+            slope = (sides[0] - sides[1]) / (2.0 * step)
+        return slope if np.isfinite(slope).all() and slope.any() else None
 
     def related_letters(self, task: _Task) -> None:
         """Algebraic relations in which functions of an argument stand for it."""
@@ -311,6 +348,7 @@ class _Descent:
         if k > _MOST_LETTERED:
             return
         choices = [self.letters(argument) for argument in task.arguments]
+        noisy = task.law is not None and task.law.noisy
         picks = itertools.product(*(range(len(choice)) for choice in choices))
         for pick in sorted(picks, key=lambda pick: sum(1 for index in pick if index)):
             replaced = sum(1 for index in pick if index)
@@ -324,12 +362,13 @@ class _Descent:
                 letters += chosen
             if self.over:
                 return
-            for tree in relations(
-                letters, task.values, self.search.library, highest=3, single=single
-            ):
+            exact = relations(letters, task.values, self.search.library, highest=3, single=single)
+            for tree in () if noisy else exact:
                 self.propose(task, tree, "relation of functions")
                 if self.over:
                     return
+            if replaced == 1:
+                self.blurred(task, letters, single, highest=2)
 
     def letters(self, argument: Argument) -> list[tuple[list[Argument], bool]]:
         """What may stand for an argument, itself first, and whether that is a cosine and a sine."""
@@ -414,5 +453,5 @@ def descend(search: "Search", arguments: Sequence[Argument]) -> None:
     descent = _Descent(search)
     descent.solve(_Task(search.problem.target, list(arguments), lambda node: node))
     for task in descent.deferred[:2]:
-        if not (search.late or search.explains(0.0)):
+        if not (search.late or search.settled()):
             descent.curves(task)

@@ -31,7 +31,7 @@ from zoo_kan.symbolic.hypotheses import Argument, Tree
 from zoo_kan.symbolic.library import Function
 from zoo_kan.symbolic.polynomial import monomials
 
-__all__ = ["VIEWS", "View", "relations"]
+__all__ = ["VIEWS", "Terms", "View", "quotient_tree", "relations"]
 
 Array = NDArray[np.floating]
 
@@ -113,7 +113,7 @@ VIEWS: tuple[View, ...] = (
 
 
 @dataclass
-class _Terms:
+class Terms:
     """Monomials of some letters."""
 
     letters: Sequence[Argument]
@@ -121,7 +121,8 @@ class _Terms:
     values: Array
 
     @classmethod
-    def of(cls, letters: Sequence[Argument], degree: int, single: Sequence[int]) -> "_Terms":
+    def of(cls, letters: Sequence[Argument], degree: int, single: Sequence[int]) -> "Terms":
+        """All monomials up to a total degree, those in ``single`` at most to the first power."""
         k = len(letters)
         exponents = [
             e
@@ -185,18 +186,23 @@ def _sparse(columns: Array, vector: Array, m: int) -> tuple[list[int], Array] | 
     return [*others, int(anchor)], np.append(coef, 1.0)
 
 
-def _number(value: float) -> Number | None:
+def _number(value: float, tolerance: float) -> Number | None:
     near = round(value)
-    return integer(near) if near and abs(value - near) < 1e-6 and abs(near) <= 12 else None
+    close = abs(value - near) < tolerance * max(1.0, min(abs(near), 4.0)) and abs(near) <= 12
+    return integer(near) if near and close else None
 
 
 def _polynomial(
-    terms: _Terms, parts: Sequence[tuple[int, float]], theta: list[float], shift: Sequence[int]
+    terms: Terms,
+    parts: Sequence[tuple[int, float]],
+    theta: list[float],
+    shift: Sequence[int],
+    tolerance: float,
 ) -> Node:
     nodes: list[Node] = []
     for index, coef in parts:
         factors: list[Node] = []
-        number = _number(coef)
+        number = _number(coef, tolerance)
         if number is None:
             factors.append(Parameter(len(theta)))
             theta.append(coef)
@@ -216,28 +222,30 @@ def _power(node: Node, power: int) -> Node:
     return Power(node, integer(power))
 
 
-def _tree(terms: _Terms, chosen: Sequence[int], coef: Array) -> Tree:
+def quotient_tree(
+    terms: Terms, chosen: Sequence[int], coef: Array, *, tolerance: float = 1e-6
+) -> Tree:
     """``P / Q`` from a relation ``P - T Q = 0``, scaled so that many constants are whole."""
     m = len(terms.exponents)
     above = [(c, -float(v)) for c, v in zip(chosen, coef, strict=True) if c < m]
     below = [(c - m, float(v)) for c, v in zip(chosen, coef, strict=True) if c >= m]
     every = [value for _, value in above + below]
-    unit = max(every, key=lambda u: sum(_number(v / u) is not None for v in every))
+    unit = max(every, key=lambda u: sum(_number(v / u, tolerance) is not None for v in every))
     above = [(c, v / unit) for c, v in above]
     below = [(c, v / unit) for c, v in below]
     theta: list[float] = []
     if len(below) == 1:
         index, value = below[0]
         above = [(c, v / value) for c, v in above]
-        return _polynomial(terms, above, theta, terms.exponents[index]), np.array(theta)
+        return _polynomial(terms, above, theta, terms.exponents[index], tolerance), np.array(theta)
     nothing = (0,) * len(terms.letters)
     if len(above) == 1:
         index, value = above[0]
         below = [(c, v / value) for c, v in below]
-        inner = _polynomial(terms, below, theta, terms.exponents[index])
+        inner = _polynomial(terms, below, theta, terms.exponents[index], tolerance)
         return Power(inner, _MINUS_ONE), np.array(theta)
-    top = _polynomial(terms, above, theta, nothing)
-    bottom = _polynomial(terms, below, theta, nothing)
+    top = _polynomial(terms, above, theta, nothing, tolerance)
+    bottom = _polynomial(terms, below, theta, nothing, tolerance)
     return Mul((top, Power(bottom, _MINUS_ONE))), np.array(theta)
 
 
@@ -284,7 +292,7 @@ def relations(
         count = math.comb(len(letters) + degree, degree)
         if count > min(_MOST_COLUMNS, len(y) // 4) or found:
             return
-        terms = _Terms.of(letters, degree, single)
+        terms = Terms.of(letters, degree, single)
         sizes = np.sqrt(np.einsum("nm,nm->m", terms.values, terms.values))
         if not np.isfinite(sizes).all() or not (sizes > 0.0).all():
             return
@@ -306,7 +314,7 @@ def relations(
             if not (np.isfinite(raw).all() and (raw != 0.0).all()):
                 continue
             # P a + T P b = 0, so T = -(P a) / (P b)
-            node, theta = _tree(terms, chosen, raw)
+            node, theta = quotient_tree(terms, chosen, raw)
             if len(theta) > _MOST_CONSTANTS:
                 continue
             found = True

@@ -162,8 +162,7 @@ class _Descent:
             simpler = simpler or self.merged(task) or self.paired(task)
             if simpler is not None:
                 self.solve(simpler)
-        noisy = task.law is not None and task.law.noisy
-        if not (self.over or noisy):
+        if not self.over:
             self.related(task)
         if remainder is not None:
             self.solve(remainder)
@@ -171,7 +170,7 @@ class _Descent:
             self.solve(grouped)
             if self.over:
                 return
-        if not (self.over or noisy):
+        if not self.over:
             self.related_letters(task)
         if not self.over:
             self.products(task)
@@ -303,7 +302,9 @@ class _Descent:
 
     def related(self, task: _Task) -> None:
         """Algebraic relations between the target and the arguments."""
-        for tree in relations(task.arguments, task.values, self.search.library):
+        noisy = task.law is not None and task.law.noisy
+        library = self.search.library
+        for tree in () if noisy else relations(task.arguments, task.values, library):
             self.propose(task, tree, "relation")
             if self.over:
                 return
@@ -348,6 +349,7 @@ class _Descent:
         if k > _MOST_LETTERED:
             return
         choices = [self.letters(argument) for argument in task.arguments]
+        noisy = task.law is not None and task.law.noisy
         picks = itertools.product(*(range(len(choice)) for choice in choices))
         for pick in sorted(picks, key=lambda pick: sum(1 for index in pick if index)):
             replaced = sum(1 for index in pick if index)
@@ -361,9 +363,8 @@ class _Descent:
                 letters += chosen
             if self.over:
                 return
-            for tree in relations(
-                letters, task.values, self.search.library, highest=3, single=single
-            ):
+            exact = relations(letters, task.values, self.search.library, highest=3, single=single)
+            for tree in () if noisy else exact:
                 self.propose(task, tree, "relation of functions")
                 if self.over:
                     return

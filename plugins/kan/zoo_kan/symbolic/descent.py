@@ -26,11 +26,13 @@ from zoo_kan.symbolic.expression import (
     Parameter,
     Power,
     Variable,
+    complexity,
     evaluate,
     substitute,
     variables,
 )
 from zoo_kan.symbolic.hypotheses import Argument, Tree, formulas, outer_formulas
+from zoo_kan.symbolic.powers import pure_powers
 from zoo_kan.symbolic.quotient import quotients
 from zoo_kan.symbolic.refit import Problem
 from zoo_kan.symbolic.relation import relations
@@ -63,6 +65,9 @@ _NOISE = 1e-6  # error of a network from which noise is looked for
 _SMOOTH = 1e-7  # error of a surrogate from which data count as noisy
 _MOST_ARGUMENTS = 12
 _MOST_TASKS = 30
+_MOST_BLURRED = 12
+_SHORT = 25  # nodes of a formula that need not be replaced by a quotient
+_HIGHEST = {1: 4, 2: 5, 3: 4}  # degree of quotients by number of letters
 _WORSE = 1.2  # factor by which a step may worsen the surrogate
 _BLURRED = 1e-3  # error from which a step must better the surrogate
 _HAZY = 1e-5  # error from which pairs are guessed
@@ -122,6 +127,7 @@ class _Descent:
         self.weight = search.problem.weight
         self.deferred: list[_Task] = []
         self.n_tasks = 0
+        self.n_blurred = 0
         self.seen: set[Hashable] = set()
         self.named = {function.name: function for function in search.library}
 
@@ -311,25 +317,49 @@ class _Descent:
         self.blurred(task, task.arguments)
 
     def blurred(
-        self, task: _Task, letters: Sequence[Argument], single: Sequence[int] = (), highest: int = 3
+        self,
+        task: _Task,
+        letters: Sequence[Argument],
+        single: Sequence[int] = (),
+        highest: int | None = None,
     ) -> None:
         """Algebraic relations that data with noise support."""
         search = self.search
-        known = search.explains(1.05 * search.attainable) and len(letters) > 2
-        structured = task.law is not None and not task.law.noisy
-        if search.attainable < _NOISE or known or structured:
+        short = complexity(search.best.fit.node) <= _SHORT
+        known = search.explains(1.05 * search.attainable) and short and len(letters) > 2
+        law = task.law
+        smooth = law is not None and not law.noisy and law.error < 0.3 * search.attainable
+        if search.attainable < _NOISE or known or smooth or self.n_blurred >= _MOST_BLURRED:
             return
+        self.n_blurred += 1
+        if highest is None:
+            highest = _HIGHEST.get(len(letters), 3)
         slope = self.slope(task)
         if slope is None:
             return
         weight = self.weight * slope**2
         weight *= search.problem.total / weight.sum()
-        noise = search.attainable * search.problem.scale**2
+        reached = 2.0 * search.best.fit.loss / search.problem.total
+        noise = min(search.attainable, reached) * search.problem.scale**2
         goal = 1.2 * noise * search.problem.total / float(self.weight @ slope**2)
+        goal = goal if len(letters) > 2 else 0.0
         for tree in quotients(
             letters, task.values, weight, search.library, single=single, highest=highest, goal=goal
         ):
             self.propose(task, tree, "quotient")
+
+    def factored(self, task: _Task) -> None:
+        """Quotients beside the powers that noisy data show to be factors."""
+        if self.search.attainable < _NOISE:
+            return
+        columns = [argument.values for argument in task.arguments]
+        exponents = pure_powers(columns, task.values, self.weight)
+        rest = [a for a, exponent in zip(task.arguments, exponents, strict=True) if not exponent]
+        if len(rest) == len(task.arguments) or not rest:
+            return
+        reduced = self.divided(task, monomial(task.arguments, exponents), rest)
+        if reduced is not None:
+            self.blurred(reduced, rest)
 
     def slope(self, task: _Task) -> Array | None:
         """Derivative (n,) of the law by the values of a task; None where that is not finite."""
@@ -452,7 +482,10 @@ def descend(search: "Search", arguments: Sequence[Argument]) -> None:
         return
     search.report("descent")
     descent = _Descent(search)
-    descent.solve(_Task(search.problem.target, list(arguments), lambda node: node))
+    task = _Task(search.problem.target, list(arguments), lambda node: node)
+    descent.factored(task)
+    if not descent.over:
+        descent.solve(task)
     for task in descent.deferred[:2]:
         if not (search.late or search.settled()):
             descent.curves(task)

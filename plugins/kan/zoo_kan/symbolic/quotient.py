@@ -26,11 +26,12 @@ __all__ = ["quotients"]
 Array = NDArray[np.floating]
 
 _MOST_COLUMNS = 36
-_MOST_TERMS = 7
+_MOST_TERMS = 10
 _REWEIGHTED = 3
 _HOPELESS = 40.0  # nats behind the best at which a set is not worth solving
 _NATS_PER_TERM = 2.0
 _KEPT = 4
+_CURVED = 3  # degree up to which transforms that take a function are tried
 _ROUND = 0.06  # relative distance from a whole number at which a coefficient may start there
 _EXACT = 1e-6
 _RIDGE = 1e-11
@@ -330,7 +331,7 @@ def quotients(
         if not np.isfinite(terms.values).all():
             break
         for view in views:
-            if (view.needs and view.needs not in named) or not view.usable(y):
+            if (view.needs and (view.needs not in named or degree > _CURVED)) or not view.usable(y):
                 continue
             equation = _Equation.of(view, y, weight, terms.values)
             if equation is None:

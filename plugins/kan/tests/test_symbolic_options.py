@@ -7,6 +7,7 @@ import sympy
 import zoo
 from zoo_kan.network import EdgeLayer, KANNetwork
 from zoo_kan.symbolic import Function, to_symbolic
+from zoo_kan.symbolic.tidy import _without_squares
 
 
 def network(n_features, n_outputs=1):
@@ -62,3 +63,21 @@ def test__to_symbolic__own_function_in_plain_operators__leaves_as_onnx(tmp_path)
     formula.export_onnx(tmp_path / "out", dtype="float64")
     runner = zoo.load_onnx(tmp_path / "out")
     np.testing.assert_allclose(runner.predict(x), y, rtol=1e-9)
+
+
+def test__to_symbolic__roots__are_written_without_squares_and_as_quotients():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(1.0, 2.0, (300, 3))
+    t, u, x = sympy.symbols("t u x")
+    for law in ((3 * x - u * t) / sympy.sqrt(t), t / sympy.sqrt(u**2 - u * x + x**2)):
+        y = sympy.lambdify((t, u, x), law)(*X.T)
+        found = to_symbolic(network(3), X, y, feature_names=["t", "u", "x"]).expressions_[0]
+        positive = {s: sympy.Symbol(s.name, positive=True) for s in (t, u, x)}
+        assert sympy.simplify((found - law).subs(positive)) == 0
+
+
+def test__without_squares__one_of_the_signs_is_right():
+    t, u, x = sympy.symbols("t u x", positive=True)
+    squared = t * sympy.sqrt(u**2 - 2 * u * x / t + x**2 / t**2)
+    written = {sympy.expand(_without_squares(squared, sign)) for sign in (1, -1)}
+    assert written == {u * t - x, x - u * t}

@@ -21,6 +21,7 @@ Array = NDArray[np.floating]
 _CLOSE = 0.12  # distance of an exponent from a multiple of 1/2
 _MATTERS = 0.02  # effect of a square or product beside the largest effect of a logarithm
 _LEAST_ROWS_PER_TERM = 4
+_FAINT = 0.15  # of the root mean square: smaller targets are too noisy for a logarithm
 _MINOR = 1e-2  # share of the sum of squares that rows of the other sign may have
 
 
@@ -41,7 +42,7 @@ def pure_powers(arguments: Sequence[Array], y: Array, weight: Array) -> list[Fra
     none = [Fraction(0)] * k
     sign = 1.0 if float(weight @ (y * np.abs(y))) > 0.0 else -1.0
     size = float(weight @ y**2)
-    rows = sign * y > 0.05 * math.sqrt(size / float(weight.sum()))
+    rows = sign * y > _FAINT * math.sqrt(size / float(weight.sum()))
     if not size > 0.0 or float(weight[sign * y < 0.0] @ y[sign * y < 0.0] ** 2) > _MINOR * size:
         return none
     candidates = [j for j in range(k) if arguments[j].min() > 0.0 or arguments[j].max() < 0.0]

@@ -122,13 +122,13 @@ def _forms(expression: sympy.Expr) -> Iterator[Callable[[], sympy.Expr]]:
     yield lambda: expression
     yield lambda: sympy.powsimp(expression)
     yield lambda: sympy.factor_terms(expression)
+    if n_nodes(expression) <= 2 * _SMALL:
+        yield lambda: _without_squares(expression, 1)
+        yield lambda: _without_squares(expression, -1)
     if n_nodes(expression) <= _SMALL:
         yield lambda: sympy.expand(expression)
         yield lambda: sympy.powsimp(sympy.expand(expression))
         yield lambda: sympy.together(expression)
-        if expression.has(sympy.Pow):
-            yield lambda: _without_squares(expression, 1)
-            yield lambda: _without_squares(expression, -1)
         if not expression.atoms(sympy.Float):
             yield lambda: sympy.simplify(expression)
 

@@ -231,7 +231,7 @@ class _Search:
     def times(self) -> None:
         """A function times a power of ``u``."""
         u, v, weight = self.few
-        for power in (1, 2, -1):
+        for power in (1, 2, -1, -2):
             if power < 0 and not (u.min() > 0.0 or u.max() < 0.0):
                 continue
             factor = _U if power == 1 else raised(_U, power)

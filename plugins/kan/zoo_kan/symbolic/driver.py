@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 import sympy
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import accuracy_score, r2_score
 
 from zoo_kan.network import KANNetwork
-from zoo_kan.symbolic.expression import complexity, evaluate
 from zoo_kan.symbolic.formula import SymbolicKAN, verdict
 from zoo_kan.symbolic.library import Function, resolve_library
 from zoo_kan.symbolic.noise import data_cost, logit_problem, noise_models
-from zoo_kan.symbolic.numeric import evaluate_expression, n_nodes
-from zoo_kan.symbolic.pareto import FormulaRow, pareto_front
-from zoo_kan.symbolic.refit import RESOLUTION, Fit, Problem, refit
+from zoo_kan.symbolic.pareto import FormulaRow
+from zoo_kan.symbolic.refit import RESOLUTION, Problem
 from zoo_kan.symbolic.search import Candidate, Search
+from zoo_kan.symbolic.shortlist import shortlist
 from zoo_kan.symbolic.structure import Shape
-from zoo_kan.symbolic.tidy import Scaling, tidy
+from zoo_kan.symbolic.tidy import Scaling
 
 __all__ = ["to_symbolic"]
 
@@ -32,9 +32,7 @@ Array = NDArray[np.floating]
 Progress = Callable[[dict[str, Any]], None]
 
 _MOST_ROWS = 4000
-_PARETO_ROWS = 8
 _NETWORK_RESOLUTION = 1e-3  # a network is no closer to a law than that
-_UNSTABLE = 0.5  # a formula that loses more on held-out rows is shown but not chosen
 
 
 @dataclass
@@ -118,90 +116,6 @@ def _network_shapes(network: KANNetwork, X: Array, target: Array, scaling: Scali
     return []
 
 
-def _held_out(candidate: Candidate, problem: Problem, weight: Array, seed: int) -> float:
-    """Share of the deviance explained on a fifth of the rows by constants fitted to the rest."""
-    n = len(problem.target)
-    if n < 20:
-        return math.nan
-    order = np.random.default_rng(seed).permutation(n)
-    test, train = order[: n // 5], order[n // 5 :]
-
-    def part(rows: NDArray[np.intp], counts: Array) -> Problem:
-        columns = [column[rows] for column in problem.columns]
-        return Problem(columns, problem.target[rows], counts[rows], problem.logistic)
-
-    known = part(train, problem.weight)
-    fit = refit(candidate.fit.node, candidate.fit.theta, known, max_iter=15)
-    rows = part(test, weight)
-    with np.errstate(all="ignore"):
-        value = evaluate(candidate.fit.node, rows.columns, fit.theta)
-    return _explained(value, rows)
-
-
-def _explained(value: Array, problem: Problem) -> float:
-    """Share of the deviance that values (n,) explain; NaN if some are not finite."""
-    null = float(problem.weight @ problem.target) / problem.total
-    if problem.logistic:
-        chance = min(max(null, 1e-9), 1.0 - 1e-9)
-        null = math.log(chance / (1.0 - chance))
-    constant = problem.loss(np.full(len(value), null))
-    loss = problem.loss(value)
-    if not math.isfinite(loss):
-        return math.nan
-    return 1.0 - loss / constant if constant > 0.0 else float(loss <= 0.0)
-
-
-def _rows(
-    ranked: Sequence[Candidate],
-    search: Search,
-    data: _Data,
-    scalings: Sequence[Scaling],
-    target: Scaling,
-    output: int,
-    seed: int,
-) -> tuple[sympy.Expr, list[FormulaRow]]:
-    """The chosen expression, and it among its simpler and more accurate rivals."""
-    problem, raw = search.problem, list(data.X.T)
-    judge = Problem(problem.columns, problem.target, data.weight, problem.logistic)
-
-    def write(fit: Fit) -> sympy.Expr | None:
-        return tidy(fit, problem, data.names, raw, scalings, target)
-
-    symbols = {sympy.Symbol(name): column for name, column in zip(data.names, raw, strict=True)}
-    chosen: FormulaRow | None = None
-    rows: list[FormulaRow] = []
-    front: list[Candidate] = []
-    for candidate in sorted(ranked, key=lambda c: (complexity(c.fit.node), c.length)):
-        if not front or candidate.fit.loss < 0.98 * front[-1].fit.loss:
-            front.append(candidate)
-    for candidate in [*ranked[:3], *sorted(front, key=lambda c: c.length)[:_PARETO_ROWS]]:
-        expression = write(candidate.fit)
-        if expression is None or any(row.expression == expression for row in rows):
-            continue
-        value = target.apply(evaluate_expression(expression, symbols, len(data.X)))
-        row = FormulaRow(
-            output,
-            n_nodes(expression),
-            _explained(value, judge),
-            _held_out(candidate, problem, data.weight, seed),
-            candidate.length,
-            expression,
-        )
-        if not math.isfinite(row.r2):
-            continue
-        rows.append(row)
-        if chosen is None and not row.r2_held_out < row.r2 - _UNSTABLE:
-            chosen = row
-    if chosen is None:
-        constant = sympy.Float(target.unit * search.start_value() + target.shift, 15)
-        chosen = FormulaRow(output, 1, 0.0, 0.0, ranked[0].length, constant)
-        rows.append(chosen)
-    shown = pareto_front(rows)
-    if chosen not in shown:
-        shown = sorted([*shown, chosen], key=lambda row: row.complexity)
-    return chosen.expression, shown
-
-
 def to_symbolic(
     network: KANNetwork,
     X: ArrayLike,
@@ -214,6 +128,7 @@ def to_symbolic(
     library: Iterable[Function | str] | None = None,
     time_limit: float = 60.0,
     random_state: int = 0,
+    n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> SymbolicKAN:
     """Find formulas that stand for a network, judged by the data.
@@ -247,8 +162,12 @@ def to_symbolic(
         Seconds after which no new hypotheses are tried.
     random_state : int
         Seed. Results are the same for the same seed unless the time limit cuts in.
+    n_jobs : int, optional
+        Processes for the outputs of a network with several; as in scikit-learn, ``-1`` is all
+        cores. The formulas are the same for any number.
     progress : callable, optional
-        Called with a dict (``output``, ``stage``, ``tried``, ``seconds``) at every stage.
+        Called with a dict (``output``, ``stage``, ``tried``, ``seconds``) at every stage, unless
+        there are several processes.
 
     Returns
     -------
@@ -268,53 +187,98 @@ def to_symbolic(
     data = _check(network, X, y, weight, feature_names, task, random_state)
     logits = network.forward(data.X)
     labels = _labels(classes, logits.shape[1], task)
-    scalings = [Scaling.of(column) for column in data.X.T]
-    columns = [scaling.apply(column) for scaling, column in zip(scalings, data.X.T, strict=True)]
     n_outputs = logits.shape[1]
-    expressions, pareto, n_tried = [], [], 0
-    for output in range(n_outputs):
+    settings = _Settings(network, data, logits, task, functions, random_state)
+    workers = min(effective_n_jobs(n_jobs), n_outputs)
+    found: list[_Found] = []
+    if workers > 1:
+        seconds = time_limit * workers / n_outputs
+        found = Parallel(n_jobs=workers)(
+            delayed(_find)(settings, output, seconds) for output in range(n_outputs)
+        )
+    else:
+        for output in range(n_outputs):
+            tried = sum(one.n_tried for one in found)
 
-        def report(stage: str, output: int = output, tried: int = n_tried) -> None:
-            if progress is not None:
-                seconds = time.monotonic() - started
-                progress({"output": output, "stage": stage, "tried": tried, "seconds": seconds})
+            def report(stage: str, output: int = output, tried: int = tried) -> None:
+                if progress is not None:
+                    passed = time.monotonic() - started
+                    progress({"output": output, "stage": stage, "tried": tried, "seconds": passed})
 
-        target = Scaling.of(data.Y[:, output]) if labels is None else Scaling(0.0, 1.0)
-        deadline = started + time_limit * (output + 1) / n_outputs
-        if labels is None:
-            searches = _regression(network, data, columns, target, output)
-        else:
-            searches = [_classification(data, columns, logits, output)]
-        best: tuple[float, Search, list[Candidate]] | None = None
-        for number, search in enumerate(searches, start=1):
-            now = time.monotonic()
-            search.deadline = now + (deadline - now) / (len(searches) - number + 1)
-            search.library, search.seed, search.report = functions, random_state, report
-            ranked = search.run()
-            n_tried += search.n_tried
-            cost = data_cost(ranked[0].length, search.problem, data.weight)
-            if best is None or cost < best[0]:
-                best = (cost, search, ranked)
-            if search.explains(0.0):
-                break
-        if best is None:
-            raise RuntimeError("A search must have a noise model.")
-        _, search, ranked = best
-        report("writing")
-        expression, rows = _rows(ranked, search, data, scalings, target, output, random_state)
-        expressions.append(expression)
-        pareto.extend(rows)
+            left = started + time_limit * (output + 1) / n_outputs - time.monotonic()
+            found.append(_find(settings, output, left, report))
     formula = SymbolicKAN(
-        expressions,
+        [one.expression for one in found],
         feature_names=data.names,
-        pareto=pareto,
+        pareto=[row for one in found for row in one.rows],
         classes=labels,
         sample=data.X[:: max(1, len(data.X) // 1000)],
-        n_tried=n_tried,
+        n_tried=sum(one.n_tried for one in found),
         seconds=time.monotonic() - started,
     )
     _judge(formula, data, logits)
     return formula
+
+
+@dataclass
+class _Settings:
+    """What the searches for all outputs share."""
+
+    network: KANNetwork
+    data: _Data
+    logits: Array
+    task: str
+    library: tuple[Function, ...]
+    seed: int
+
+
+@dataclass
+class _Found:
+    """Result for one output."""
+
+    expression: sympy.Expr
+    rows: list[FormulaRow]
+    n_tried: int
+
+
+def _find(
+    settings: _Settings,
+    output: int,
+    seconds: float,
+    report: Callable[[str], None] = lambda stage: None,
+) -> _Found:
+    """Search the formula of one output."""
+    deadline = time.monotonic() + seconds
+    data = settings.data
+    scalings = [Scaling.of(column) for column in data.X.T]
+    columns = [scaling.apply(column) for scaling, column in zip(scalings, data.X.T, strict=True)]
+    if settings.task == "regression":
+        target = Scaling.of(data.Y[:, output])
+        searches = _regression(settings.network, data, columns, target, output)
+    else:
+        target = Scaling(0.0, 1.0)
+        searches = [_classification(data, columns, settings.logits, output)]
+    best: tuple[float, Search, list[Candidate]] | None = None
+    n_tried = 0
+    for number, search in enumerate(searches, start=1):
+        now = time.monotonic()
+        search.deadline = now + (deadline - now) / (len(searches) - number + 1)
+        search.library, search.seed, search.report = settings.library, settings.seed, report
+        ranked = search.run()
+        n_tried += search.n_tried
+        cost = data_cost(ranked[0].length, search.problem, data.weight)
+        if best is None or cost < best[0]:
+            best = (cost, search, ranked)
+        if search.explains(0.0):
+            break
+    if best is None:
+        raise RuntimeError("A search must have a noise model.")
+    _, search, ranked = best
+    report("writing")
+    expression, rows = shortlist(
+        ranked, search, data.X, data.names, data.weight, scalings, target, output, settings.seed
+    )
+    return _Found(expression, rows, n_tried)
 
 
 def _labels(classes: ArrayLike | None, n_outputs: int, task: str) -> NDArray | None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo_kan.symbolic.descent import descend
 from zoo_kan.symbolic.expression import (
     Add,
     Mul,
@@ -27,6 +28,7 @@ from zoo_kan.symbolic.expression import (
     Power,
     Variable,
     complexity,
+    evaluate,
     raised,
 )
 from zoo_kan.symbolic.hypotheses import Argument, Tree, formulas, merge, outer_formulas
@@ -34,6 +36,8 @@ from zoo_kan.symbolic.library import Function
 from zoo_kan.symbolic.polynomial import eliminate, monomials
 from zoo_kan.symbolic.pursuit import pursue
 from zoo_kan.symbolic.refit import Fit, Problem, refit
+from zoo_kan.symbolic.residual import is_noise
+from zoo_kan.symbolic.shorten import shorten
 from zoo_kan.symbolic.snap import description_length, round_constants
 from zoo_kan.symbolic.structure import (
     Shape,
@@ -47,6 +51,10 @@ __all__ = ["Candidate", "Search"]
 
 Array = NDArray[np.floating]
 
+_FEW_CONSTANTS, _SHORT = 12, 40  # constants and nodes of a formula that may be the last word
+_ABOVE = 1.3  # what the law may leave in terms of what the network leaves
+_SHORTENED = 3  # of the best formulas
+_NEAR = 1.5  # times what the network leaves: more is not noise alone
 _BEAM = 3  # merged sets of arguments that are merged again
 MANY = 8  # arguments beyond which formulas are built term by term only
 
@@ -102,6 +110,8 @@ class Search:
     report: Callable[[str], None] = lambda text: None
     candidates: list[Candidate] = field(default_factory=list)
     n_tried: int = 0
+    _judged: Candidate | None = None
+    _judgement: bool = False
 
     @property
     def late(self) -> bool:
@@ -142,12 +152,40 @@ class Search:
         left = 2.0 * self.best.fit.loss / self.problem.total
         return left <= max(error, 4.0 * self.problem.floor)
 
+    def settled(self) -> bool:
+        """Whether nothing is left to find: the best formula is exact, or short and leaves noise.
+
+        Short is a formula with at most one constant that could not be rounded.
+        """
+        if self.explains(0.0):
+            return True
+        best = self.best
+        if self.problem.logistic or best is self._judged:
+            return self._judgement and not self.problem.logistic
+        self._judged, self._judgement = best, False
+        node, problem = best.fit.node, self.problem
+        long = len(best.fit.theta) > _FEW_CONSTANTS or complexity(node) > _SHORT
+        if long or not self.explains(_ABOVE * self.attainable):
+            return False
+        if not self.explains(_NEAR * self.attainable):  # a network sees more than `is_noise`
+            return False
+        residual = evaluate(node, problem.columns, best.fit.theta) - problem.target
+        if is_noise(residual, problem.columns, problem.weight):
+            fit = round_constants(best.fit, problem)
+            self._judgement = len(fit.theta) <= 1
+            if fit is not best.fit:
+                self._judged = Candidate(fit, description_length(fit, problem), best.origin)
+                self.candidates.append(self._judged)
+        return self._judgement
+
     def run(self) -> list[Candidate]:
         """All formulas that were fitted, shortest description first, constants rounded."""
         self.try_tree((Parameter(0), np.array([self.start_value()])), "constant")
         arguments = self.arguments()
         if arguments and np.ptp(self.problem.target) > 0.0 and len(self.problem.target) >= 4:
-            for stage in (self.simple, self.explore):
+            for stage in (self.simple, self.descend, self.explore):
+                if self.settled():
+                    break
                 try:
                     stage(arguments)
                 except np.linalg.LinAlgError:
@@ -235,13 +273,18 @@ class Search:
         if any(chosen):
             self.try_tree((Add(tuple(terms)), np.array(theta)), "polynomial")
 
+    def descend(self, arguments: list[Argument]) -> None:
+        """Formulas from symmetries and algebraic relations."""
+        if not self.explains(0.0):
+            descend(self, arguments)
+
     def explore(self, arguments: list[Argument]) -> None:
         """Shapes on the columns, then on reduced columns; formulas of the best shapes."""
         if len(arguments) == 1:
             self.univariate(arguments[0])
             return
         varied = np.ptp(self.target.target) > 0.0
-        if varied and len(arguments) <= MANY and not self.explains(0.0):
+        if varied and len(arguments) <= MANY and not self.settled():
             self.report("shapes")
             hypotheses = self.shapes(arguments, "columns", bar=np.inf)
             for shape in self.given:
@@ -254,7 +297,7 @@ class Search:
             goal = 1.2 * min(min(hypotheses).error, self.attainable)
         else:
             goal = self.attainable
-        if not self.late and not self.explains(goal):
+        if not (self.late or self.explains(goal) or self.settled()):
             self.report("term by term")
             pursue(self, arguments)
 
@@ -275,7 +318,7 @@ class Search:
         done: set[str] = set()
         for rank, hypothesis in enumerate(hypotheses[:most]):
             poor = hypothesis.error > max(2.0 * floor, 30.0 * hypotheses[0].error, 1e-7)
-            if self.late or self.explains(0.0) or (rank and poor):
+            if self.late or self.settled() or (rank and poor):
                 break
             if hypothesis.shape.kind in done and rank > 1 and self.explains(1.01 * floor):
                 continue
@@ -350,7 +393,10 @@ class Search:
             if size < min(sizes):
                 chosen.append(candidate)
                 sizes.add(size)
-        for candidate in chosen[:12]:
-            fit = round_constants(candidate.fit, self.problem)
+        for rank, candidate in enumerate(chosen[:12]):
+            if rank < _SHORTENED:
+                fit = shorten(candidate.fit, self.problem, self.library)
+            else:
+                fit = round_constants(candidate.fit, self.problem)
             length = description_length(fit, self.problem)
             self.candidates.append(Candidate(fit, length, candidate.origin))

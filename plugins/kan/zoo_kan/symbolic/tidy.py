@@ -95,10 +95,36 @@ def _rounded(expression: sympy.Expr, digits: int) -> sympy.Expr:
     )
 
 
+def _without_squares(expression: sympy.Expr, sign: int) -> sympy.Expr:
+    """Write roots of squares as what was squared, times ``sign``, and of quotients as quotients."""
+
+    def pull(root: sympy.Expr) -> sympy.Expr:
+        outside, above, below = sympy.Integer(sign), sympy.Integer(1), sympy.Integer(1)
+        for base, exponent in sympy.factor(root.base).as_powers_dict().items():
+            if exponent.is_even and not base.is_negative:
+                outside *= base ** (exponent / 2)
+            elif exponent.is_negative:
+                below *= base**-exponent
+            else:
+                above *= base**exponent
+        if above.could_extract_minus_sign() and below != 1:  # -1 / (u - c), that is 1 / (c - u)
+            above, below = -above, -below
+        pulled = outside ** (2 * root.exp)
+        return pulled * sympy.expand(above) ** root.exp * sympy.expand(below) ** -root.exp
+
+    half = (sympy.Rational(1, 2), sympy.Rational(-1, 2))
+    return expression.replace(
+        lambda e: e.is_Pow and e.exp in half and not e.base.atoms(sympy.Float), pull
+    )
+
+
 def _forms(expression: sympy.Expr) -> Iterator[Callable[[], sympy.Expr]]:
     yield lambda: expression
     yield lambda: sympy.powsimp(expression)
     yield lambda: sympy.factor_terms(expression)
+    if n_nodes(expression) <= 2 * _SMALL:
+        yield lambda: _without_squares(expression, 1)
+        yield lambda: _without_squares(expression, -1)
     if n_nodes(expression) <= _SMALL:
         yield lambda: sympy.expand(expression)
         yield lambda: sympy.powsimp(sympy.expand(expression))

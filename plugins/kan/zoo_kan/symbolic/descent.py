@@ -251,9 +251,10 @@ def descend(search: "Search", arguments: Sequence[Argument]) -> None:
     search.report("descent")
     descent = _Descent(search)
     task = Task(search.problem.target, list(arguments), lambda node: node)
-    descent.endings.factored(task)
-    if not descent.over:
-        descent.solve(task)
-    for task in descent.deferred[:2]:
-        if not descent.endings.over:
-            descent.endings.curves(task)
+    with np.errstate(all="ignore"):  # what is not finite is left out
+        descent.endings.factored(task)
+        if not descent.over:
+            descent.solve(task)
+        for late in descent.deferred[:2]:
+            if not descent.endings.over:
+                descent.endings.curves(late)

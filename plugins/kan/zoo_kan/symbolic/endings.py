@@ -119,6 +119,8 @@ class Endings:
             return
         reduced = task.divided(monomial(task.arguments, exponents), rest)
         if reduced is not None:
+            values = [argument.values for argument in rest]
+            reduced.law = fit_surrogate(values, reduced.values, self.weight)
             self.blurred(reduced, rest)
 
     def related_letters(self, task: Task) -> None:

@@ -67,6 +67,7 @@ _VIEWS = (
     View("inverse root", "", _one_sign, lambda y: np.abs(y) ** -0.5, _inverse(-2.0)),
 )
 _PROMISING = 0.02  # error of a scan that is worth a polish
+_PER_CONSTANT = 8.0  # banks of more constants come closer by chance
 _TRIED = 16  # polished per stage
 _EXACT = 1e-16  # part of the variance that an exact law leaves at most
 
@@ -121,7 +122,7 @@ def scalar_laws(u: Array, y: Array, library: Sequence[Function]) -> Iterator[Tre
                 weight = np.where(np.isfinite(weight), np.maximum(weight, 1e-12), 1e-12)
                 for start in scan(library, u[few], target, weight, basis=[ones])[:4]:
                     if start.error < _PROMISING:
-                        rank = start.error * 2.0 ** len(start.theta)
+                        rank = start.error * _PER_CONSTANT ** len(start.theta)
                         starts.append((rank, view, power, start, target, np.sqrt(weight)))
         starts.sort(key=lambda row: row[0])
         for _, view, power, start, target, root in starts[:_TRIED]:

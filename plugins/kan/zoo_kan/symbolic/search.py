@@ -52,9 +52,8 @@ __all__ = ["Candidate", "Search"]
 Array = NDArray[np.floating]
 
 _FEW_CONSTANTS, _SHORT = 12, 40  # constants and nodes of a formula that may be the last word
-_ABOVE = 1.3  # what the law may leave in terms of what the network leaves
+_BELOW, _ABOVE = 0.5, 1.3  # what the law leaves in terms of what the network leaves
 _SHORTENED = 3  # of the best formulas
-_NEAR = 1.5  # times what the network leaves: more is not noise alone
 _BEAM = 3  # merged sets of arguments that are merged again
 MANY = 8  # arguments beyond which formulas are built term by term only
 
@@ -167,8 +166,8 @@ class Search:
         long = len(best.fit.theta) > _FEW_CONSTANTS or complexity(node) > _SHORT
         if long or not self.explains(_ABOVE * self.attainable):
             return False
-        if not self.explains(_NEAR * self.attainable):  # a network sees more than `is_noise`
-            return False
+        if self.explains(_BELOW * self.attainable):
+            return False  # then the network leaves structure, and nothing says what is noise
         residual = evaluate(node, problem.columns, best.fit.theta) - problem.target
         if is_noise(residual, problem.columns, problem.weight):
             fit = round_constants(best.fit, problem)

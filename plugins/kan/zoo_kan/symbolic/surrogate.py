@@ -23,6 +23,7 @@ Array = NDArray[np.floating]
 _MOST_TERMS = 220
 _MOST_ROWS = 2000
 _HIGHEST = 48
+_DEPENDENT = 1e-11  # of the largest, below which a polynomial repeats others
 _PLATEAU = 2  # degrees above the best one from which the rest is noise
 _EXACT = 1e-12  # error that is rounding
 _HOPELESS = 0.3  # error that says that the law is too rough for polynomials
@@ -206,6 +207,11 @@ def _fit(
 ) -> _Candidate | None:
     """The better of ``best`` and what the basis makes of transforms of ``y`` at all degrees."""
     q, r = np.linalg.qr(basis.design * root[:, None])
+    size = np.abs(np.diag(r))
+    repeated = size <= _DEPENDENT * size.max()  # collinear arguments, columns of few values
+    q[:, repeated] = 0.0
+    r[repeated] = 0.0
+    r[repeated, repeated] = 1.0
     leverage = np.cumsum(q**2, axis=1)
     for view in views:
         target = view.transform(y) * root

@@ -118,10 +118,24 @@ def _without_squares(expression: sympy.Expr, sign: int) -> sympy.Expr:
     )
 
 
+def _with_arccosines(expression: sympy.Expr) -> sympy.Expr:
+    """Write ``pi/2 - asin(u)`` as ``acos(u)``."""
+
+    def merge(total: sympy.Expr) -> sympy.Expr:
+        for term in total.args:
+            if term.func == sympy.Mul and term.args[0] == -1 and term.args[1].func == sympy.asin:
+                rest = [t for t in total.args if t != term and t != sympy.pi / 2]
+                return sympy.Add(sympy.acos(term.args[1].args[0]), *rest)
+        return total
+
+    return expression.replace(lambda e: e.is_Add and sympy.pi / 2 in e.args, merge)
+
+
 def _forms(expression: sympy.Expr) -> Iterator[Callable[[], sympy.Expr]]:
     yield lambda: expression
     yield lambda: sympy.powsimp(expression)
     yield lambda: sympy.factor_terms(expression)
+    yield lambda: _with_arccosines(expression)
     if n_nodes(expression) <= 2 * _SMALL:
         yield lambda: _without_squares(expression, 1)
         yield lambda: _without_squares(expression, -1)

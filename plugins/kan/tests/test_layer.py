@@ -57,9 +57,9 @@ def test__backward__weights__are_the_features_and_pruned_edges_get_nothing():
     module = KANLayer(layer)
     module(torch.tensor(x)).sum().backward()
     features = layer.features(x).sum(axis=0)  # (i, b + 1)
-    np.testing.assert_allclose(module.coef.grad[1].numpy(), features[:, :-1].T, atol=1e-10)
-    np.testing.assert_allclose(module.base_weight.grad[1, 0].numpy(), features[:, -1], atol=1e-10)
-    assert not module.coef.grad[0, :, 1].any()
+    np.testing.assert_allclose(module.weight.grad[1, :-1].numpy(), features[:, :-1].T, atol=1e-10)
+    np.testing.assert_allclose(module.weight.grad[1, -1].numpy(), features[:, -1], atol=1e-10)
+    assert not module.weight.grad[0, :, 1].any()
     np.testing.assert_allclose(module.bias.grad.numpy(), len(x))
 
 

@@ -1,0 +1,153 @@
+"""Features times weights as one operation, with its backward pass written by hand.
+
+Forward, the ``order + 1`` basis functions that are not zero are evaluated by polynomials in (n, i),
+put into their places of an otherwise empty (n, c, i) block, and one matrix product applies all
+edges. Backward, the derivative of a spline is a spline of one order less whose coefficients are
+the differences of neighbours, so the gradient by the inputs is one matrix product with these
+differences, from which the ``order`` numbers that matter are picked.
+
+Axes: ``n`` rows, ``i`` input nodes, ``o`` output nodes, ``b`` basis functions (grid + order),
+``c = b + 1`` features.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo_kan.kernels.cells import Cells
+from zoo_kan.kernels.features import base_feature, plain_product
+from zoo_kan.kernels.pieces import piece_weights
+
+__all__ = ["BLOCK", "SplineProduct"]
+
+BLOCK = 2**21
+"""Features of so many numbers are kept for the backward pass. Beyond that, rows are taken in blocks
+of this size and their features computed once more in the backward pass, so that memory grows like
+that of a layer of numbers."""
+
+
+def _blocks(x: Tensor, weight: Tensor) -> list[slice]:
+    """Rows of ``x`` (n, i) in blocks whose features have at most `BLOCK` numbers."""
+    size = max(1, BLOCK // max(1, weight[0].numel()))
+    return [slice(start, start + size) for start in range(0, max(1, len(x)), size)]
+
+
+def _features(x: Tensor, cells: Cells, *, order: int, base: str) -> Tensor:
+    """Features (n, c, i) of a block of rows."""
+    nodes, per_row = x.shape[1], cells.grid + order + 1
+    features = x.new_zeros(len(x), per_row, nodes)
+    places, flat = cells.places(per_row), features.view(-1)
+    for m, weight in enumerate(cells.weights(order)):
+        flat[m * nodes :].scatter_(0, places, weight.view(-1))
+    if base != "none":
+        features[:, -1] = base_feature(x, base)
+    return features
+
+
+def _slopes(weight: Tensor) -> Tensor:
+    """Coefficients of the splines' derivatives per grid interval, then the base: (o, c - 1, i)."""
+    return torch.cat([weight[:, 1:-1] - weight[:, :-2], weight[:, -1:]], dim=1)
+
+
+def _input_gradient(
+    x: Tensor, cells: Cells, mixed: Tensor, per_interval: Tensor, *, order: int, base: str
+) -> Tensor:
+    """Gradient (n, i) from ``mixed``: output gradients times `_slopes`, (n, c - 1, i)."""
+    nodes = x.shape[1]
+    places, flat = cells.places(mixed.shape[1]), mixed.view(-1)
+    total: Tensor | None = None
+    for m, weight in enumerate(piece_weights(cells.t, order - 1)):
+        picked = flat[m * nodes :].index_select(0, places).view(x.shape)
+        total = picked.mul_(weight) if total is None else total.addcmul_(picked, weight)
+    assert total is not None
+    total.mul_(per_interval)
+    if base == "silu":
+        total += torch.ops.aten.silu_backward(mixed[:, -1], x)
+    elif base == "linear":
+        total += mixed[:, -1]
+    return total
+
+
+class SplineProduct(torch.autograd.Function):
+    """Output nodes of a layer of edges.
+
+    ``SplineProduct.apply`` takes what `zoo_kan.kernels.plain_product` takes and returns the same
+    numbers. First derivatives are written by hand; where derivatives of these are asked for
+    (``create_graph=True``), `plain_product` is differentiated instead.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        lower: Tensor,
+        per_interval: Tensor,
+        grid: int,
+        order: int,
+        base: str,
+    ) -> Tensor:
+        """Values (n, o); keeps the features if they fit into one block."""
+        ctx.grid, ctx.order, ctx.base = grid, order, base
+        columns, blocks = weight.flatten(1).T, _blocks(x, weight)
+        kept: list[Tensor] = []
+        results = []
+        for rows in blocks:
+            nodes = x[rows].to(lower.dtype)
+            cells = Cells.locate(nodes, lower, per_interval, grid)
+            features = _features(nodes, cells, order=order, base=base).to(weight.dtype)
+            results.append(torch.addmm(bias, features.flatten(1), columns))
+            if len(blocks) == 1:
+                kept = [features, cells.cell, cells.t]
+        ctx.save_for_backward(x, weight, bias, lower, per_interval, *kept)
+        return results[0] if len(results) == 1 else torch.cat(results)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients by ``x``, ``weight`` and ``bias``."""
+        x, weight, _, lower, per_interval, *kept = ctx.saved_tensors
+        (gradient,) = gradients
+        grid, order, base = ctx.grid, ctx.order, ctx.base
+        wanted = ctx.needs_input_grad
+        if torch.is_grad_enabled():
+            return _differentiable(ctx, gradient)
+        slopes = _slopes(weight).flatten(1) if wanted[0] else None
+        by_x: list[Tensor] = []
+        by_weight: Tensor | None = None
+        for rows in _blocks(x, weight):
+            nodes, block = x[rows].to(lower.dtype), gradient[rows]
+            if kept:
+                cells = Cells(kept[1], kept[2], None, grid)
+            else:
+                cells = Cells.locate(nodes, lower, per_interval, grid)
+            if wanted[1]:
+                features = kept[0] if kept else _features(nodes, cells, order=order, base=base)
+                part = block.T @ features.to(weight.dtype).flatten(1)
+                by_weight = part if by_weight is None else by_weight.add_(part)
+            if slopes is not None:
+                mixed = (block @ slopes).view(len(nodes), -1, nodes.shape[1]).to(lower.dtype)
+                part = _input_gradient(nodes, cells, mixed, per_interval, order=order, base=base)
+                by_x.append(part.to(x.dtype))
+        return (
+            torch.cat(by_x) if len(by_x) > 1 else by_x[0] if by_x else None,
+            None if by_weight is None else by_weight.view_as(weight),
+            gradient.sum(0) if wanted[2] else None,
+            *[None] * 5,
+        )
+
+
+def _differentiable(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    """The gradients as differentiable functions of the inputs and of ``gradient``."""
+    # views, so that no derivative runs on into what the inputs were made of
+    inputs = [tensor.view_as(tensor) for tensor in ctx.saved_tensors[:3]]
+    wanted = [number for number in range(3) if ctx.needs_input_grad[number]]
+    out = plain_product(*inputs, *ctx.saved_tensors[3:5], ctx.grid, ctx.order, ctx.base)
+    found = torch.autograd.grad(
+        out, [inputs[number] for number in wanted], gradient, create_graph=True
+    )
+    gradients: list[Tensor | None] = [None] * 8
+    for number, by_input in zip(wanted, found, strict=True):
+        gradients[number] = by_input
+    return tuple(gradients)

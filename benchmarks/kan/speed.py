@@ -241,6 +241,7 @@ def measure(entrants: dict[str, Contender], clock: Clock, rounds: int) -> dict[s
 
 
 def report(widths: list[int], grid: int, rows: int, options: argparse.Namespace) -> dict:
+    torch.compiler.reset()
     entrants = contenders(widths, grid, rows, options)
     first = measure(entrants, Clock(options.device, options.clock), options.rounds)
     print(f"\n{widths}, grid {grid}, {rows} rows")

@@ -22,41 +22,49 @@ class Cells:
 
     Attributes
     ----------
-    cell : Tensor of shape (n, i)
-        Number of the interval, 0 to ``grid - 1``, as a floating-point number.
     t : Tensor of shape (n, i)
         Distance to the knot below in grid intervals, 0 to 1; not a number where the input is none.
+    places : int64 Tensor of shape (n, i)
+        Where the first basis function that is not zero lies in a flat block of features
+        (n, c, i), ``c = grid + order + 1``. The next one lies ``i`` numbers further on.
     excess : Tensor of shape (n, i) or None
         Distance to the grid in grid intervals, negative below it; None if all inputs are inside.
-    grid : int
-        Number of intervals.
+    grid, order : int
+        Number of intervals and degree of the splines.
     """
 
-    cell: Tensor
     t: Tensor
+    places: Tensor
     excess: Tensor | None
     grid: int
+    order: int
 
     @classmethod
-    def locate(cls, x: Tensor, lower: Tensor, per_interval: Tensor, grid: int) -> "Cells":
+    def locate(
+        cls, x: Tensor, lower: Tensor, per_interval: Tensor, *, grid: int, order: int
+    ) -> "Cells":
         """Cells of inputs ``x`` (n, i) in grids from ``lower`` (i,) on."""
         position = (x - lower).mul_(per_interval)
+        excess = None
         if _all_inside(position, grid):
-            cell = position.floor().clamp_(max=grid - 1.0)
-            return cls(cell, position.sub_(cell), None, grid)
-        inside = position.clamp(0.0, float(grid))
-        cell = inside.floor().nan_to_num_(0.0).clamp_(max=grid - 1.0)
-        return cls(cell, inside - cell, position.sub_(inside), grid)
+            cell = position.floor()
+            t = position.sub_(cell)
+        else:
+            inside = position.clamp(0.0, float(grid))
+            excess = position.sub_(inside)
+            cell = inside.floor().nan_to_num_(0.0).clamp_(max=grid - 1.0)
+            t = inside.sub_(cell)
+        return cls(t, _places(cell, grid + order + 1), excess, grid, order)
 
-    def weights(self, order: int) -> list[Tensor]:
+    def weights(self) -> list[Tensor]:
         """Basis functions that are not zero, continued along tangents; ``order + 1`` of (n, i)."""
-        weights = piece_weights(self.t, order)
+        weights = piece_weights(self.t, self.order)
         if self.excess is None:
             return weights
-        low, high = spline.end_slopes(self.grid, order)
+        low, high = spline.end_slopes(self.grid, self.order)
         below, above = self.excess.clamp(max=0.0), self.excess.clamp(min=0.0)
         for weight, slope_below, slope_above in zip(
-            weights, low[: order + 1], high[self.grid - 1 :], strict=True
+            weights, low[: self.order + 1], high[self.grid - 1 :], strict=True
         ):
             if slope_below:
                 weight.add_(below, alpha=float(slope_below))
@@ -64,17 +72,10 @@ class Cells:
                 weight.add_(above, alpha=float(slope_above))
         return weights
 
-    def places(self, per_row: int) -> Tensor:
-        """Places (n * i,) of the first of them in a flat block of ``per_row`` features a row."""
-        rows, nodes = self.cell.shape
-        # floating-point arithmetic is several times faster here, and exact for whole numbers
-        small = rows * per_row * nodes <= _EXACT_IN_FLOAT32
-        cell = self.cell if small else self.cell.double()
-        first = torch.arange(rows, dtype=cell.dtype, device=cell.device)[:, None]
-        places = torch.add(first * (per_row * nodes), cell, alpha=nodes)
-        return (
-            places.add_(torch.arange(nodes, dtype=cell.dtype, device=cell.device)).long().view(-1)
-        )
+    def slope_places(self) -> Tensor:
+        """Places (n, i) in a block (n, c - 1, i), one basis function less in every row."""
+        rows, nodes = self.t.shape
+        return self.places - torch.arange(0, rows * nodes, nodes, device=self.t.device)[:, None]
 
 
 def _all_inside(position: Tensor, grid: int) -> bool:
@@ -82,4 +83,14 @@ def _all_inside(position: Tensor, grid: int) -> bool:
     if position.device.type != "cpu" or position.numel() == 0:
         return False
     lowest, highest = torch.aminmax(position)
-    return bool(lowest >= 0.0) and bool(highest <= grid)
+    return bool(lowest >= 0.0) and bool(highest < grid)
+
+
+def _places(cell: Tensor, n_features: int) -> Tensor:
+    rows, nodes = cell.shape
+    per_row = n_features * nodes
+    # floating-point arithmetic is several times faster here, and exact for whole numbers
+    cell = cell if rows * per_row <= _EXACT_IN_FLOAT32 else cell.double()
+    first = torch.arange(rows, dtype=cell.dtype, device=cell.device).mul_(per_row)
+    node = torch.arange(nodes, dtype=cell.dtype, device=cell.device)
+    return torch.add(first[:, None], cell, alpha=nodes).add_(node).long()

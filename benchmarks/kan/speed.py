@@ -27,6 +27,7 @@ import argparse
 import contextlib
 import copy
 import io
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -62,13 +63,13 @@ def edge_layers(widths: list[int], grid: int) -> list[EdgeLayer]:
             mask=np.ones((n_out, n_in), dtype=bool),
             order=ORDER,
         )
-        for n_in, n_out in zip(widths, widths[1:], strict=False)
+        for n_in, n_out in itertools.pairwise(widths)
     ]
 
 
 def perceptron(widths: list[int]) -> nn.Module:
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(widths, widths[1:], strict=False):
+    for n_in, n_out in itertools.pairwise(widths):
         layers += [nn.Linear(n_in, n_out), nn.SiLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -81,7 +82,7 @@ def widened(widths: list[int], n_parameters: int) -> list[int]:
         return [widths[0], *hidden, widths[-1]]
 
     def count(sizes: list[int]) -> int:
-        return sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+        return sum((a + 1) * b for a, b in itertools.pairwise(sizes))
 
     factors = np.geomspace(0.1, 200.0, 5000)
     return min(map(scaled, factors), key=lambda sizes: abs(count(sizes) - n_parameters))
@@ -101,6 +102,7 @@ class RecursionLayer(nn.Module):
         self.order = layer.order
 
     def forward(self, x: Tensor) -> Tensor:
+        """Output nodes of input nodes."""
         column, knots = x[..., None], self.knots
         basis = ((column >= knots[:, :-1]) & (column < knots[:, 1:])).to(x.dtype)
         for k in range(1, self.order + 1):
@@ -131,14 +133,17 @@ class Contender:
         self.optimiser = torch.optim.Adam(parameters, lr=1e-3, foreach=True)
 
     def forward(self) -> None:
+        """Outputs only."""
         with torch.no_grad():
             self.module(self.x)
 
     def both(self) -> None:
+        """Outputs and gradients."""
         self.optimiser.zero_grad(set_to_none=True)
         functional.mse_loss(self.module(self.x).to(self.y.dtype), self.y).backward()
 
     def step(self) -> None:
+        """One step of the optimiser."""
         self.both()
         self.optimiser.step()
 
@@ -175,6 +180,7 @@ class Clock:
         self.now = time.process_time if kind == "cpu" else time.perf_counter
 
     def run(self, call: Callable[[], None], repeats: int) -> float:
+        """Seconds of one of so many calls."""
         self.wait()
         start = self.now()
         for _ in range(repeats):
@@ -183,6 +189,7 @@ class Clock:
         return (self.now() - start) / repeats
 
     def time(self, call: Callable[[], None]) -> float:
+        """Seconds of one call, as many as fit into `SLICE`."""
         once = self.run(call, 1)
         return self.run(call, min(200, max(1, int(SLICE / max(once, 1e-6)))))
 
@@ -242,6 +249,7 @@ def measure(entrants: dict[str, Contender], clock: Clock, rounds: int) -> dict[s
 
 def report(widths: list[int], grid: int, rows: int, options: argparse.Namespace) -> dict:
     torch.compiler.reset()
+    torch._dynamo.config.recompile_limit = 64  # one graph for each layer's shape
     entrants = contenders(widths, grid, rows, options)
     first = measure(entrants, Clock(options.device, options.clock), options.rounds)
     print(f"\n{widths}, grid {grid}, {rows} rows")

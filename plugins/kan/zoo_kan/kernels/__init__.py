@@ -7,13 +7,13 @@ the backward pass, and has that pass written by hand.
 """
 
 from zoo_kan.kernels.cells import Cells
-from zoo_kan.kernels.features import DENSE_BASIS, plain_features, plain_product
+from zoo_kan.kernels.features import UNROLLED, plain_features, plain_product
 from zoo_kan.kernels.pieces import piece_weights
 from zoo_kan.kernels.product import BLOCK, SplineProduct
 
 __all__ = [
     "BLOCK",
-    "DENSE_BASIS",
+    "UNROLLED",
     "Cells",
     "SplineProduct",
     "piece_weights",

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zoo_kan import spline
-from zoo_kan.kernels.pieces import piece_weights
+from zoo_kan.kernels.pieces import end_slopes, piece_weights
 
 __all__ = ["Cells"]
 
@@ -61,15 +60,12 @@ class Cells:
         weights = piece_weights(self.t, self.order)
         if self.excess is None:
             return weights
-        low, high = spline.end_slopes(self.grid, self.order)
         below, above = self.excess.clamp(max=0.0), self.excess.clamp(min=0.0)
-        for weight, slope_below, slope_above in zip(
-            weights, low[: self.order + 1], high[self.grid - 1 :], strict=True
-        ):
-            if slope_below:
-                weight.add_(below, alpha=float(slope_below))
-            if slope_above:
-                weight.add_(above, alpha=float(slope_above))
+        for weight, low, high in zip(weights, *end_slopes(self.order), strict=True):
+            if low:
+                weight.add_(below, alpha=low)
+            if high:
+                weight.add_(above, alpha=high)
         return weights
 
     def slope_places(self) -> Tensor:

@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from zoo_kan import spline
-from zoo_kan.kernels.pieces import piece_weights
+from zoo_kan.kernels.pieces import end_slopes, piece_weights
 
-__all__ = ["DENSE_BASIS", "base_feature", "plain_features", "plain_product"]
+__all__ = ["UNROLLED", "base_feature", "plain_features", "plain_product"]
 
-DENSE_BASIS = 24
-"""Up to so many basis functions all of them are evaluated in closed form; beyond, only those that
-are not zero, which are then scattered to their places."""
+UNROLLED = 16
+"""A compiler sees up to so many basis functions one by one, each a choice between the pieces, and
+makes one loop of all. Beyond that, and without a compiler, pieces are scattered to their places."""
 
 
 def base_feature(x: Tensor, base: str) -> Tensor:
@@ -26,27 +25,26 @@ def base_feature(x: Tensor, base: str) -> Tensor:
     return x if base == "linear" else torch.zeros_like(x)
 
 
-def _bells(inside: Tensor, grid: int, order: int) -> Tensor:
-    """All basis functions (n, b, i) at grid positions (n, i), as sums of truncated powers."""
-    centres = torch.arange(grid + order, dtype=inside.dtype, device=inside.device)
-    distance = (inside[:, None, :] - (centres - (order - 1) / 2)[:, None]).abs()
-    total = torch.zeros((), dtype=inside.dtype, device=inside.device)
-    for weight, reach in spline.bell_terms(order):
-        gap = (reach - distance).relu()
-        power = gap
-        for _ in range(order - 1):
-            power = power * gap
-        total = total + weight * power
-    return total
+def _selected(cell: Tensor, weights: list[Tensor], grid: int) -> Tensor:
+    """Basis functions (n, b, i), each chosen from ``weights`` by the number of the interval."""
+    order = len(weights) - 1
+    columns = []
+    for column in range(grid + order):
+        first, last = max(0, column - grid + 1), min(order, column)
+        total = torch.where(cell == column - first, weights[first], 0.0)
+        for m in range(first + 1, last + 1):
+            total = total + torch.where(cell == column - m, weights[m], 0.0)
+        columns.append(total)
+    return torch.stack(columns, dim=1)
 
 
-def _scattered(inside: Tensor, grid: int, order: int) -> Tensor:
-    """The same as `_bells`, from the ``order + 1`` that are not zero."""
-    cell = inside.detach().floor().nan_to_num(0.0).clamp(max=grid - 1.0)
-    weights = torch.stack(piece_weights(inside - cell, order), dim=1)
-    places = torch.arange(order + 1, device=inside.device)[:, None] + cell.long()[:, None, :]
-    empty = inside.new_zeros(inside.shape[0], grid + order, inside.shape[1])
-    return empty.scatter(1, places, weights)
+def _scattered(cell: Tensor, weights: list[Tensor], grid: int) -> Tensor:
+    """The same as `_selected`, with zeros first and then only what is not zero."""
+    rows, nodes = cell.shape
+    order = len(weights) - 1
+    places = torch.arange(order + 1, device=cell.device)[:, None] + cell.long()[:, None, :]
+    empty = cell.new_zeros(rows, grid + order, nodes)
+    return empty.scatter(1, places, torch.stack(weights, dim=1))
 
 
 def plain_features(
@@ -76,13 +74,17 @@ def plain_features(
     """
     position = (x - lower) * per_interval
     inside = position.clamp(0.0, float(grid))
-    splines = (_bells if grid + order <= DENSE_BASIS else _scattered)(inside, grid, order)
-    excess = (position - inside)[:, None, :]
-    low, high = (
-        torch.tensor(slopes.tolist(), dtype=x.dtype, device=x.device)[:, None]
-        for slopes in spline.end_slopes(grid, order)
-    )
-    splines = splines + excess.clamp(max=0.0) * low + excess.clamp(min=0.0) * high
+    excess = position - inside
+    cell = inside.detach().floor().nan_to_num(0.0).clamp(max=grid - 1.0)
+    below, above = excess.clamp(max=0.0), excess.clamp(min=0.0)
+    weights = [
+        weight + below * low + above * high
+        for weight, low, high in zip(
+            piece_weights(inside - cell, order), *end_slopes(order), strict=True
+        )
+    ]
+    unrolled = torch.compiler.is_compiling() and grid + order <= UNROLLED
+    splines = (_selected if unrolled else _scattered)(cell, weights, grid)
     return torch.cat([splines, base_feature(x, base)[:, None, :]], dim=1)
 
 

@@ -13,7 +13,7 @@ their derivatives, are written out: half as many passes over memory.
 import torch
 from torch import Tensor
 
-__all__ = ["piece_weights"]
+__all__ = ["end_slopes", "piece_weights"]
 
 
 def piece_weights(t: Tensor, order: int) -> list[Tensor]:
@@ -64,3 +64,26 @@ def _cubic(t: Tensor) -> list[Tensor]:
     first = (1.0 / 6.0 - last).add_(square - t, alpha=0.5)
     second = (2.0 / 3.0 - square).add_(last, alpha=3.0)
     return [first, second, (first + t).sub_(last, alpha=2.0), last]
+
+
+def end_slopes(order: int) -> tuple[list[float], list[float]]:
+    """Slopes at the ends of a grid of the basis functions that are not zero there.
+
+    Parameters
+    ----------
+    order : int
+        Degree of the spline, 1 or more.
+
+    Returns
+    -------
+    lower, upper : lists of ``order + 1`` floats
+        Per grid interval, of the first and of the last ``order + 1`` basis functions.
+    """
+    # plain floats, so that a compiler sees constants
+    values = [1.0]
+    for level in range(1, order):
+        parts = [(1.0 + m) / level * value for m, value in enumerate(values)]
+        rest = [value - part for value, part in zip(values, parts, strict=True)]
+        values = [a + b for a, b in zip([*parts, 0.0], [0.0, *rest], strict=True)]
+    lower = [a - b for a, b in zip([0.0, *values], [*values, 0.0], strict=True)]
+    return lower, [-slope for slope in reversed(lower)]

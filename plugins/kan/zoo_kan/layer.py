@@ -148,13 +148,21 @@ class KANLayer(nn.Module):
         return self.grid / (self.upper - self.lower)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Output nodes (n, o) of input nodes ``x`` (n, i), in the dtype of the weights."""
+        """Output nodes (n, o) of input nodes ``x`` (n, i).
+
+        They have the dtype of the weights, or that of ``torch.autocast`` inside of it.
+        """
         fused = self.fused and not torch.compiler.is_compiling()
         product = SplineProduct.apply if fused else plain_product
+        weights: Tensor = self.weights()
+        bias: Tensor = self.bias
+        if torch.is_autocast_enabled(x.device.type):
+            dtype = torch.get_autocast_dtype(x.device.type)
+            weights, bias = weights.to(dtype), bias.to(dtype)
         return product(
             x,
-            self.weights(),
-            self.bias,
+            weights,
+            bias,
             self.lower,
             self._per_interval(),
             self.grid,

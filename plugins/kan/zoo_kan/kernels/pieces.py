@@ -29,11 +29,13 @@ def piece_weights(t: Tensor, order: int) -> list[Tensor]:
     Returns
     -------
     list of ``order + 1`` tensors of the shape of ``t``
-        From the basis function that ends at the knot above to the one that begins at the knot
-        below. They add up to 1.
+        New ones. The first basis function ends at the knot above, the last begins at the knot
+        below; they add up to 1.
     """
     if order == 0:
         return [torch.ones_like(t)]
+    if order == 1:
+        return [1.0 - t, t.clone()]
     if order == 2:
         return _quadratic(t)
     if order == 3:

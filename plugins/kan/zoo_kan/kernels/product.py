@@ -127,7 +127,8 @@ class SplineProduct(torch.autograd.Function):
                 part = block.T @ features.to(weight.dtype).flatten(1)
                 by_weight = part if by_weight is None else by_weight.add_(part)
             if slopes is not None:
-                mixed = (block @ slopes).view(len(nodes), -1, nodes.shape[1]).to(lower.dtype)
+                mixed = (block @ slopes).to(lower.dtype)
+                mixed = mixed.view(len(nodes), weight.shape[1] - 1, nodes.shape[1])
                 part = _input_gradient(nodes, cells, mixed, per_interval, ctx.base)
                 by_x.append(part.to(x.dtype))
         return (

@@ -16,8 +16,8 @@ GPU (``--device cuda``) elapsed time is measured between synchronisations.
 - ``pykan`` (``--peers``, 0.2.8 from PyPI) is ``kan.KAN(...).speed()``, its fastest mode; it keeps
   float32 and its symbolic branch is off.
 
-"KANs are typically 10x slower than MLPs to train" (Liu et al. 2024, arXiv 2404.19756, Section 6)
-is the claim to be measured; their networks are compared at equal parameters there.
+Liu et al. (2024, arXiv 2404.19756) give KANs as typically 10 times slower to train than
+perceptrons; that is the claim to be measured. The last line is JSON.
 
     python benchmarks/kan/speed.py [--rounds 9] [--peers] [--no-compile] [--device cuda]
         [--clock wall] [--threads 1] [--cases 0 1]

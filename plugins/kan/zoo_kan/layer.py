@@ -52,6 +52,8 @@ class KANLayer(nn.Module):
     Notes
     -----
     State dicts that hold ``coef`` and ``base_weight`` instead of ``weight`` are loaded too.
+    Derivatives of any order are available with ``create_graph=True``, except under
+    ``torch.compile``, which differentiates what it has compiled only once.
     """
 
     lower: Tensor

@@ -1,0 +1,213 @@
+"""Relations ``sum_k c_k m_k(x) = 0`` that hold on points of a boundary: proposals.
+
+A relation is as good as its mean square on the points is small beside the mean square of its
+gradient, which approximates the mean squared distance of the points from its zeros (Taubin, IEEE
+Transactions on Pattern Analysis and Machine Intelligence 13, 1115-1138, 1991). With the Gram
+matrices of values and of gradients, the best coefficients of a set of terms are a generalised
+eigenvector, and the harmonic sum of the eigenvalues, a trace, ranks all sets of two and three terms
+without solving for one of them; larger sets grow from the best.
+
+Axes: ``n`` rows, ``b`` points of the boundary, ``m`` terms, ``s`` sets of terms.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from scipy.spatial import cKDTree
+
+from zoo_kan.network import KANNetwork
+
+__all__ = ["Relations", "boundary_points", "mixed_rows"]
+
+Array = NDArray[np.floating]
+Terms = tuple[int, ...]
+
+_NEIGHBOURS = 16
+_VOTERS = 5
+_FEWEST = 100
+_BISECTIONS = 30
+_ROUNDING = 1e-9
+_FLOOR = 1e-6  # squared relative error of points on the boundary
+_WEIGHT = 60.0  # points of the boundary that count as independent
+
+
+def mixed_rows(X: Array, second: Array, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Rows whose neighbourhoods are of both classes first, others at random; at most so many.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_features)
+        In units of the columns' spread.
+    second : ndarray of shape (n,)
+        1 for the second class, 0 for the first.
+    most : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of shape (min(n, most),)
+        Numbers of rows, sorted.
+    """
+    if len(X) <= most:
+        return np.arange(len(X))
+    _, near = cKDTree(X).query(X, k=_NEIGHBOURS)
+    share = second[near].mean(axis=1)
+    order = np.lexsort((rng.random(len(X)), np.abs(share - 0.5)))
+    return np.sort(order[:most])
+
+
+def boundary_points(
+    X: Array, second: Array, scale: Array, network: KANNetwork | None = None
+) -> Array:
+    """Points between rows of different classes.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_features)
+    second : ndarray of shape (n,)
+    scale : ndarray of shape (n_features,)
+        Unit of distance in each column.
+    network : KANNetwork, optional
+        With one logit, whose zero between the rows is the point. Without, the point is half way,
+        and rows whose class is not that of most neighbours are left out.
+
+    Returns
+    -------
+    ndarray of shape (b, n_features)
+        None at all if every row is of one class.
+    """
+    scaled = X / scale
+    if network is None:
+        inside = second > 0.5
+        _, near = cKDTree(scaled).query(scaled, k=min(_VOTERS, len(X)))
+        agrees = np.abs(second[near.reshape(len(X), -1)].mean(axis=1) - second) < 0.5
+        X, scaled, inside = X[agrees], scaled[agrees], inside[agrees]
+    else:
+        inside = network.forward(X)[:, 0] > 0.0
+    if inside.all() or not inside.any():
+        return np.zeros((0, X.shape[1]))
+    distance, nearest = cKDTree(scaled[~inside]).query(scaled[inside])
+    rows = np.argsort(distance, kind="stable")[: max(_FEWEST, len(X) // 20)]
+    high, low = X[inside][rows], X[~inside][nearest[rows]]
+    if network is None:
+        return 0.5 * (low + high)
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        positive = network.forward(middle)[:, 0] > 0.0
+        low, high = (
+            np.where(positive[:, None], middle, low),
+            np.where(positive[:, None], high, middle),
+        )
+    return 0.5 * (low + high)
+
+
+class Relations:
+    """Sets of terms, ranked by how well they vanish on the boundary only.
+
+    Parameters
+    ----------
+    values : ndarray of shape (b, m)
+        Of the terms on points of the boundary.
+    gradients : ndarray of shape (b, n_features, m)
+        Their derivatives, in units of the columns' spread.
+    cost : ndarray of shape (m,)
+        Of each term, in nats.
+    """
+
+    def __init__(self, values: Array, gradients: Array, cost: Array) -> None:
+        self.cost = cost
+        flat = gradients.reshape(-1, len(cost))
+        self.whole = flat.T @ flat / len(values)
+        self.inner = values.T @ values / len(values) + _FLOOR * self.whole
+        self.unit = 1.0 / np.sqrt(np.maximum(np.diag(self.inner), 1e-300))
+        self.whole = self.whole * np.outer(self.unit, self.unit)
+        self.inner = self.inner * np.outer(self.unit, self.unit) + _ROUNDING * np.eye(len(cost))
+        self.weight = 0.5 * min(_WEIGHT, len(values))
+
+    def _rank(self, ratio: Array, cost: Array) -> Array:
+        """Nats of sets from whose zeros the points lie at a mean square ``ratio``."""
+        return self.weight * np.log(ratio) + cost
+
+    def _wrong(self, terms: Terms, everywhere: Array, second: Array) -> float:
+        """Share of rows on the wrong side of a relation, its sign either way."""
+        chosen = list(terms)
+        _, vectors = eigh(self.whole[np.ix_(chosen, chosen)], self.inner[np.ix_(chosen, chosen)])
+        side = everywhere[:, chosen] @ (vectors[:, -1] * self.unit[chosen]) > 0.0
+        wrong = float(np.mean(side != (second > 0.5)))
+        return min(wrong, 1.0 - wrong)
+
+    def separating(
+        self, sets: Sequence[Terms], everywhere: Array, second: Array, number: int
+    ) -> list[Terms]:
+        """The sets whose relations separate the classes best.
+
+        Parameters
+        ----------
+        sets : sequence of tuple of int
+        everywhere : ndarray of shape (n, m)
+            Values of the terms on all rows.
+        second : ndarray of shape (n,)
+            1 for the second class, 0 for the first.
+        number : int
+            How many to keep.
+        """
+        n = len(second)
+        nats = []
+        for terms in sets:
+            wrong = (n * self._wrong(terms, everywhere, second) + 0.5) / (n + 1.0)
+            entropy = -wrong * np.log(wrong) - (1.0 - wrong) * np.log1p(-wrong)
+            nats.append(n * entropy + float(self.cost[list(terms)].sum()))
+        return [sets[place] for place in np.argsort(nats, kind="stable")[:number]]
+
+    def pairs(self, number: int) -> list[Terms]:
+        """The best sets of two."""
+        i, j = np.triu_indices(len(self.cost), 1)
+        return self._best(np.stack([i, j], axis=1), number)
+
+    def triples(self, number: int, most: int) -> list[Terms]:
+        """The best sets of three among the first ``most`` terms."""
+        a, b = self.inner[:most, :most], self.whole[:most, :most]
+        m = len(a)
+        kept: list[tuple[float, Terms]] = []
+        for i in range(m - 2):
+            j, k = np.triu_indices(m - i - 1, 1)
+            j, k = j + i + 1, k + i + 1
+            a_ij, a_ik, a_jk = a[i, j], a[i, k], a[j, k]
+            a_ii, a_jj, a_kk = a[i, i], a[j, j], a[k, k]
+            c_ii, c_jj, c_kk = a_jj * a_kk - a_jk**2, a_ii * a_kk - a_ik**2, a_ii * a_jj - a_ij**2
+            c_ij = a_ik * a_jk - a_ij * a_kk
+            c_ik = a_ij * a_jk - a_ik * a_jj
+            c_jk = a_ij * a_ik - a_jk * a_ii
+            determinant = a_ii * c_ii + a_ij * c_ij + a_ik * c_ik
+            trace = c_ii * b[i, i] + c_jj * b[j, j] + c_kk * b[k, k]
+            trace = trace + 2.0 * (c_ij * b[i, j] + c_ik * b[i, k] + c_jk * b[j, k])
+            usable = (determinant > 0.0) & (trace > 0.0)
+            ratio = np.where(usable, determinant / np.where(usable, trace, 1.0), np.inf)
+            ratio = np.maximum(ratio, _FLOOR)
+            nats = self._rank(ratio, self.cost[i] + self.cost[j] + self.cost[k])
+            few = np.argpartition(nats, min(number, len(nats) - 1))[:number]
+            kept.extend((float(nats[f]), (i, int(j[f]), int(k[f]))) for f in few)
+        kept.sort()
+        return [terms for _, terms in kept[:number]]
+
+    def extended(self, sets: Sequence[Terms], number: int) -> list[Terms]:
+        """The best sets that hold one term more than those given."""
+        grown = {
+            tuple(sorted((*terms, index)))
+            for terms in sets
+            for index in range(len(self.cost))
+            if index not in terms
+        }
+        return self._best(np.array(sorted(grown)), number) if grown else []
+
+    def _best(self, sets: NDArray[np.intp], number: int) -> list[Terms]:
+        inner = self.inner[sets[:, :, None], sets[:, None, :]]
+        whole = self.whole[sets[:, :, None], sets[:, None, :]]
+        values = np.linalg.solve(inner, whole)
+        trace = np.trace(values, axis1=1, axis2=2)
+        ratio = np.where(trace > 0.0, 1.0 / np.where(trace > 0.0, trace, 1.0), np.inf)
+        nats = self._rank(np.maximum(ratio, _FLOOR), self.cost[sets].sum(axis=1))
+        order = np.argsort(nats, kind="stable")[:number]
+        return [tuple(int(index) for index in row) for row in sets[order]]

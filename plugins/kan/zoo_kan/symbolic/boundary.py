@@ -24,7 +24,7 @@ from zoo_kan.symbolic.library import Function, resolve_library
 from zoo_kan.symbolic.numeric import evaluate_expression, n_nodes
 from zoo_kan.symbolic.pareto import formula_text
 from zoo_kan.symbolic.ratios import Rounded, Rounding, shrunk_difference
-from zoo_kan.symbolic.relations import Relations, boundary_points, mixed_rows
+from zoo_kan.symbolic.relations import Relations, boundary_points, mixed_rows, nearest_rows
 from zoo_kan.symbolic.separation import Labels
 from zoo_kan.symbolic.snap import NATS_PER_NODE
 
@@ -37,7 +37,7 @@ _FUNCTIONS = (
     *("exp", "log", "sin", "tanh", "cosh", "sinh"),
 )
 _MOST_ROWS = 6000  # the search looks at, those near the boundary first
-_FINALISTS = 10  # equations whose constants are rounded
+_FINALISTS = 12  # equations whose constants are rounded
 _SHOWN = 8
 
 
@@ -262,14 +262,12 @@ def find_boundary(
     terms, values, sizes = build_dictionary(near, functions)
     if len(terms) < 2:
         raise ValueError("X of find_boundary must have a column that is not constant.")
-    sources = [boundary_points(near, judged.second, scale)]
-    if network is not None:
-        sources.append(boundary_points(near, judged.second, scale, network))
+    relations = _relations(terms, values, sizes, near, judged.second, scale, network)
     search = EquationSearch(
         terms,
         values,
         judged,
-        [_relations(terms, points, scale, sizes) for points in sources if len(points) > 1],
+        relations,
         most_terms=most_terms,
         deadline=started + 0.7 * time_limit,
     )
@@ -334,12 +332,29 @@ def _check(
     return rows, Labels(second.astype(float), counts, numbers), classes, [str(n) for n in names]
 
 
-def _relations(terms: Sequence[Term], points: Array, scale: Array, sizes: Array) -> Relations:
-    """Values and gradients of the terms on points of the boundary."""
-    values = np.stack([term.evaluate(points) for term in terms], axis=1) / sizes
-    gradients = np.stack([term.gradient(points) * scale for term in terms], axis=2) / sizes
-    defined = np.isfinite(values).all(axis=1) & np.isfinite(gradients).all(axis=(1, 2))
-    return Relations(values[defined], gradients[defined], relation_costs(terms))
+def _relations(
+    terms: Sequence[Term],
+    values: Array,
+    sizes: Array,
+    rows: Array,
+    second: Array,
+    scale: Array,
+    network: KANNetwork | None,
+) -> list[Relations]:
+    """Where to propose equations from."""
+    cost = relation_costs(terms)
+    band = nearest_rows(rows, second, scale)
+    found = [Relations.between_rows(values[band], second[band], cost)] if len(band) else []
+    for source in (None, network)[: 1 if network is None else 2]:
+        points = boundary_points(rows, second, scale, source)
+        if len(points) < 2:
+            continue
+        at = np.stack([term.evaluate(points) for term in terms], axis=1) / sizes
+        slopes = np.stack([term.gradient(points) * scale for term in terms], axis=2) / sizes
+        defined = np.isfinite(at).all(axis=1) & np.isfinite(slopes).all(axis=(1, 2))
+        if defined.sum() > 1:
+            found.append(Relations.on_points(at[defined], slopes[defined], cost))
+    return found
 
 
 def _round_all(

@@ -8,6 +8,7 @@ one measure: what they leave unexplained of the labels and what they cost to wri
 Axes: ``n`` rows, ``b`` points of the boundary, ``k`` terms, ``m`` terms of the dictionary.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Iterable, Sequence
@@ -33,7 +34,9 @@ _SCANNED = 220  # terms of which all triples are scanned
 _PROPOSED = 1000
 _KEPT = 40  # proposals that are fitted to the labels, for each number of terms
 _EXTENDED = 20
-_CONSTANT_NATS = 3.0  # of a coefficient, in a proposal
+_SIMPLEST = 9  # terms of which all pairs and triples are fitted
+_PROBES = 2000  # rows on which proposals are compared
+_CONSTANT_NATS = 3.0  # of a coefficient that is not rounded yet
 
 
 class EquationSearch:
@@ -80,8 +83,8 @@ class EquationSearch:
         key = tuple(sorted(chosen))
         if key not in self.tried:
             fit = self._fit(key, parent)
-            constant = 0.5 * math.log(self.labels.total + 1.0) + 2.0 * NATS_PER_NODE
-            length = fit.loss + self.cost(key) + constant * (len(key) - 1)
+            # a coefficient that can be rounded costs about as much
+            length = fit.loss + self.cost(key) + _CONSTANT_NATS * (len(key) - 1)
             self.tried[key] = (length, fit)
         return self.tried[key][0]
 
@@ -149,10 +152,11 @@ class EquationSearch:
 
     def _propose(self, relations: Relations) -> None:
         """Fit the relations of two to four terms that hold best on the boundary."""
-        second = self.labels.second
+        some = np.linspace(0, len(self.values) - 1, min(len(self.values), _PROBES)).astype(int)
+        values, second = self.values[some], self.labels.second[some]
 
         def keep(sets: list[Terms], number: int) -> list[Terms]:
-            return relations.separating(sets, self.values, second, number)
+            return relations.separating(sets, values, second, number)
 
         self._attempt_all(keep(relations.pairs(_PROPOSED), _KEPT))
         if self.most_terms < 3 or len(self.terms) < 3:
@@ -168,6 +172,10 @@ class EquationSearch:
         """Search, and return equations by description length, shortest first."""
         for relations in self.relations:
             self._propose(relations)
+        simple = range(min(_SIMPLEST, len(self.terms)))
+        self._attempt_all(itertools.combinations(simple, 2))
+        if self.most_terms > 2:
+            self._attempt_all(itertools.combinations(simple, 3))
         self._grow([(0,)], 2 * _TRIED)
         self._grow([()], _TRIED)
         best = math.inf

@@ -11,6 +11,7 @@ Axes: ``n`` rows, ``k`` terms, ``g`` groups.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +99,7 @@ class Rounding:
         spread = np.zeros(len(exact))
         spread[free] = self.inflation * _ratio_spread(fit)[1:]
         code = sum(self._digits(ratios[place], spread[place]) for place in free)
-        code += sum(_nats(number) for number in exact if number is not None)
+        code += sum(_nats(number.value) for number in exact if number is not None)
         loss = -log_chances(columns, fit, self.labels)
         return Rounded(ratios, spread, list(exact), np.sign(fit.coef[0]), loss, code)
 
@@ -155,9 +156,11 @@ class Rounding:
         return min(candidates, key=self.length)
 
 
-def _nats(number: Number) -> float:
-    costs = [nats for _, nats in round_candidates(number.value, 1e-13 * abs(number.value))]
-    return 0.3 if abs(number.value) == 1.0 else min(costs, default=_MOST_NATS)
+@cache
+def _nats(value: float) -> float:
+    """Cost of a round number."""
+    costs = [nats for _, nats in round_candidates(value, 1e-13 * abs(value))]
+    return 0.3 if abs(value) == 1.0 else min(costs, default=_MOST_NATS)
 
 
 def _ratio_spread(fit: Separation) -> Array:

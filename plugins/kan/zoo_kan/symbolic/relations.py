@@ -1,11 +1,13 @@
-"""Relations ``sum_k c_k m_k(x) = 0`` that hold on points of a boundary: proposals.
+"""Relations ``sum_k c_k m_k(x) = 0`` that hold on a boundary: proposals.
 
-A relation is as good as its mean square on the points is small beside the mean square of its
-gradient, which approximates the mean squared distance of the points from its zeros (Taubin, IEEE
-Transactions on Pattern Analysis and Machine Intelligence 13, 1115-1138, 1991). With the Gram
+On points of the boundary, a relation is as good as its mean square is small beside the mean square
+of its gradient, which approximates the mean squared distance of the points from its zeros (Taubin,
+IEEE Transactions on Pattern Analysis and Machine Intelligence 13, 1115-1138, 1991). With the Gram
 matrices of values and of gradients, the best coefficients of a set of terms are a generalised
-eigenvector, and the harmonic sum of the eigenvalues, a trace, ranks all sets of two and three terms
-without solving for one of them; larger sets grow from the best.
+eigenvector. Between rows that lie near the boundary, it is as good as a linear discriminant of the
+terms (Fisher, Annals of Eugenics 7, 179-188, 1936), another such quotient. The sum of the
+eigenvalues, a trace, ranks all sets of two and three terms without solving for one of them; larger
+sets grow from the best.
 
 Axes: ``n`` rows, ``b`` points of the boundary, ``m`` terms, ``s`` sets of terms.
 """
@@ -19,7 +21,7 @@ from scipy.spatial import cKDTree
 
 from zoo_kan.network import KANNetwork
 
-__all__ = ["Relations", "boundary_points", "mixed_rows"]
+__all__ = ["Relations", "boundary_points", "mixed_rows", "nearest_rows"]
 
 Array = NDArray[np.floating]
 Terms = tuple[int, ...]
@@ -31,6 +33,7 @@ _BISECTIONS = 30
 _ROUNDING = 1e-9
 _FLOOR = 1e-6  # squared relative error of points on the boundary
 _WEIGHT = 60.0  # points of the boundary that count as independent
+_ROWS_WEIGHT = 200.0  # rows that do
 
 
 def mixed_rows(X: Array, second: Array, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -80,9 +83,7 @@ def boundary_points(
     """
     scaled = X / scale
     if network is None:
-        inside = second > 0.5
-        _, near = cKDTree(scaled).query(scaled, k=min(_VOTERS, len(X)))
-        agrees = np.abs(second[near.reshape(len(X), -1)].mean(axis=1) - second) < 0.5
+        inside, agrees = second > 0.5, _agrees(scaled, second)
         X, scaled, inside = X[agrees], scaled[agrees], inside[agrees]
     else:
         inside = network.forward(X)[:, 0] > 0.0
@@ -103,31 +104,107 @@ def boundary_points(
     return 0.5 * (low + high)
 
 
-class Relations:
-    """Sets of terms, ranked by how well they vanish on the boundary only.
+def nearest_rows(X: Array, second: Array, scale: Array) -> NDArray[np.intp]:
+    """Rows of either class that are nearest to the other class, equally many of both.
 
     Parameters
     ----------
-    values : ndarray of shape (b, m)
-        Of the terms on points of the boundary.
-    gradients : ndarray of shape (b, n_features, m)
-        Their derivatives, in units of the columns' spread.
+    X : ndarray of shape (n, n_features)
+    second : ndarray of shape (n,)
+    scale : ndarray of shape (n_features,)
+        Unit of distance in each column.
+
+    Returns
+    -------
+    ndarray of int
+        Numbers of rows. Those whose class is not that of most neighbours are left out.
+    """
+    scaled = X / scale
+    rows = np.flatnonzero(_agrees(scaled, second))
+    parts = [rows[second[rows] == label] for label in (0.0, 1.0)]
+    number = min(len(parts[0]), len(parts[1]), max(_FEWEST // 2, len(X) // 8))
+    if not number:
+        return np.zeros(0, dtype=np.intp)
+    chosen = []
+    for own, other in (parts, parts[::-1]):
+        distance, _ = cKDTree(scaled[other]).query(scaled[own])
+        chosen.append(own[np.argsort(distance, kind="stable")[:number]])
+    return np.concatenate(chosen)
+
+
+def _agrees(scaled: Array, second: Array) -> NDArray[np.bool_]:
+    """Rows whose class is that of most neighbours."""
+    _, near = cKDTree(scaled).query(scaled, k=min(_VOTERS, len(scaled)))
+    share = second[near.reshape(len(scaled), -1)].mean(axis=1)
+    return np.asarray(np.abs(share - second) < 0.5)
+
+
+class Relations:
+    """Sets of terms, ranked by a ratio of quadratic forms in their coefficients.
+
+    Parameters
+    ----------
+    inner, whole : ndarray of shape (m, m)
+        The best coefficients of a set of terms make the form of ``whole`` large beside that of
+        ``inner``.
     cost : ndarray of shape (m,)
         Of each term, in nats.
+    weight : float
+        Nats by which a set gains when the ratio falls by a factor e.
+    explained : bool
+        Whether the ratio of the forms is a share of variance that is explained, rather than the
+        inverse of a mean square that remains.
     """
 
-    def __init__(self, values: Array, gradients: Array, cost: Array) -> None:
-        self.cost = cost
-        flat = gradients.reshape(-1, len(cost))
-        self.whole = flat.T @ flat / len(values)
-        self.inner = values.T @ values / len(values) + _FLOOR * self.whole
-        self.unit = 1.0 / np.sqrt(np.maximum(np.diag(self.inner), 1e-300))
-        self.whole = self.whole * np.outer(self.unit, self.unit)
-        self.inner = self.inner * np.outer(self.unit, self.unit) + _ROUNDING * np.eye(len(cost))
-        self.weight = 0.5 * min(_WEIGHT, len(values))
+    def __init__(
+        self, inner: Array, whole: Array, cost: Array, *, weight: float, explained: bool
+    ) -> None:
+        self.cost, self.weight, self.explained = cost, weight, explained
+        self.unit = 1.0 / np.sqrt(np.maximum(np.diag(inner), 1e-300))
+        scale = np.outer(self.unit, self.unit)
+        self.whole = whole * scale
+        self.inner = inner * scale + _ROUNDING * np.eye(len(cost))
 
-    def _rank(self, ratio: Array, cost: Array) -> Array:
-        """Nats of sets from whose zeros the points lie at a mean square ``ratio``."""
+    @classmethod
+    def on_points(cls, values: Array, gradients: Array, cost: Array) -> "Relations":
+        """Sets whose zeros are near points of the boundary (Taubin).
+
+        Parameters
+        ----------
+        values : ndarray of shape (b, m)
+            Of the terms on points of the boundary.
+        gradients : ndarray of shape (b, n_features, m)
+            Their derivatives, in units of the columns' spread.
+        cost : ndarray of shape (m,)
+        """
+        flat = gradients.reshape(-1, len(cost))
+        whole = flat.T @ flat / len(values)
+        inner = values.T @ values / len(values) + _FLOOR * whole
+        weight = 0.5 * min(_WEIGHT, len(values))
+        return cls(inner, whole, cost, weight=weight, explained=False)
+
+    @classmethod
+    def between_rows(cls, values: Array, second: Array, cost: Array) -> "Relations":
+        """Sets of which a sum is -1 on rows of one class and 1 on rows of the other (Fisher).
+
+        Parameters
+        ----------
+        values : ndarray of shape (n, m)
+            Of the terms on rows near the boundary.
+        second : ndarray of shape (n,)
+        cost : ndarray of shape (m,)
+        """
+        mean = values.T @ (2.0 * second - 1.0) / len(values)
+        inner = values.T @ values / len(values)
+        weight = 0.5 * min(_ROWS_WEIGHT, len(values))
+        return cls(inner, np.outer(mean, mean), cost, weight=weight, explained=True)
+
+    def _nats(self, trace: Array, cost: Array) -> Array:
+        """Nats of sets by the sum of their eigenvalues."""
+        if self.explained:
+            ratio = 1.0 - np.clip(trace, 0.0, 1.0 - _FLOOR)
+        else:
+            ratio = np.maximum(1.0 / np.where(trace > 0.0, trace, 1e-300), _FLOOR)
         return self.weight * np.log(ratio) + cost
 
     def _wrong(self, terms: Terms, everywhere: Array, second: Array) -> float:
@@ -183,10 +260,9 @@ class Relations:
             determinant = a_ii * c_ii + a_ij * c_ij + a_ik * c_ik
             trace = c_ii * b[i, i] + c_jj * b[j, j] + c_kk * b[k, k]
             trace = trace + 2.0 * (c_ij * b[i, j] + c_ik * b[i, k] + c_jk * b[j, k])
-            usable = (determinant > 0.0) & (trace > 0.0)
-            ratio = np.where(usable, determinant / np.where(usable, trace, 1.0), np.inf)
-            ratio = np.maximum(ratio, _FLOOR)
-            nats = self._rank(ratio, self.cost[i] + self.cost[j] + self.cost[k])
+            usable = determinant > 0.0
+            trace = np.where(usable, trace / np.where(usable, determinant, 1.0), 0.0)
+            nats = self._nats(trace, self.cost[i] + self.cost[j] + self.cost[k])
             few = np.argpartition(nats, min(number, len(nats) - 1))[:number]
             kept.extend((float(nats[f]), (i, int(j[f]), int(k[f]))) for f in few)
         kept.sort()
@@ -207,7 +283,6 @@ class Relations:
         whole = self.whole[sets[:, :, None], sets[:, None, :]]
         values = np.linalg.solve(inner, whole)
         trace = np.trace(values, axis1=1, axis2=2)
-        ratio = np.where(trace > 0.0, 1.0 / np.where(trace > 0.0, trace, 1.0), np.inf)
-        nats = self._rank(np.maximum(ratio, _FLOOR), self.cost[sets].sum(axis=1))
+        nats = self._nats(trace, self.cost[sets].sum(axis=1))
         order = np.argsort(nats, kind="stable")[:number]
         return [tuple(int(index) for index in row) for row in sets[order]]

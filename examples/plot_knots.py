@@ -46,14 +46,14 @@ print(f"half the slope: {accuracy(slope / 2):.1%}")
 model = zoo.load("kan", hidden=2, grid=6, base="none", random_state=0)
 model.fit(X_train, y_train)
 print(f"network: {accuracy(model.predict(X_test)):.1%}, {model.network_.n_parameters} parameters")
-figure = model.plot(feature_names=["$\\mu_r$", "$\\mu_i$", "$\\lambda$"])
+figure = model.plot(feature_names=knots.feature_names)
 
 # %%
 # A formula
 # ---------
 # It is shorter than the network, no law: the signature is not a function of these three numbers.
 
-formula = model.to_symbolic(feature_names=["mu_r", "mu_i", "lambda"])
+formula = model.to_symbolic(feature_names=knots.feature_names)
 print(formula)
 print(f"formula: {accuracy(formula.predict(X_test)):.1%}")
 

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 from scipy.spatial import cKDTree
 
 from zoo_kan.network import KANNetwork
@@ -207,13 +206,17 @@ class Relations:
             ratio = np.maximum(1.0 / np.where(trace > 0.0, trace, 1e-300), _FLOOR)
         return self.weight * np.log(ratio) + cost
 
-    def _wrong(self, terms: Terms, everywhere: Array, second: Array) -> float:
-        """Share of rows on the wrong side of a relation, its sign either way."""
-        chosen = list(terms)
-        _, vectors = eigh(self.whole[np.ix_(chosen, chosen)], self.inner[np.ix_(chosen, chosen)])
-        side = everywhere[:, chosen] @ (vectors[:, -1] * self.unit[chosen]) > 0.0
-        wrong = float(np.mean(side != (second > 0.5)))
-        return min(wrong, 1.0 - wrong)
+    def _wrong(self, sets: NDArray[np.intp], everywhere: Array, second: Array) -> Array:
+        """Share (s,) of rows on the wrong side of relations, their signs either way."""
+        inner = self.inner[sets[:, :, None], sets[:, None, :]]
+        whole = self.whole[sets[:, :, None], sets[:, None, :]]
+        inverse = np.linalg.inv(np.linalg.cholesky(inner))
+        _, vectors = np.linalg.eigh(inverse @ whole @ inverse.transpose(0, 2, 1))
+        coef = (inverse.transpose(0, 2, 1) @ vectors[:, :, -1:])[:, :, 0] * self.unit[sets]
+        wrong = np.empty(len(sets))
+        for place, (chosen, weights) in enumerate(zip(sets, coef, strict=True)):
+            wrong[place] = np.mean((everywhere[:, chosen] @ weights > 0.0) != (second > 0.5))
+        return np.minimum(wrong, 1.0 - wrong)
 
     def separating(
         self, sets: Sequence[Terms], everywhere: Array, second: Array, number: int
@@ -230,12 +233,12 @@ class Relations:
         number : int
             How many to keep.
         """
-        n = len(second)
-        nats = []
-        for terms in sets:
-            wrong = (n * self._wrong(terms, everywhere, second) + 0.5) / (n + 1.0)
-            entropy = -wrong * np.log(wrong) - (1.0 - wrong) * np.log1p(-wrong)
-            nats.append(n * entropy + float(self.cost[list(terms)].sum()))
+        if not sets:
+            return []
+        n, table = len(second), np.array(sets)
+        wrong = (n * self._wrong(table, everywhere, second) + 0.5) / (n + 1.0)
+        entropy = -wrong * np.log(wrong) - (1.0 - wrong) * np.log1p(-wrong)
+        nats = n * entropy + self.cost[table].sum(axis=1)
         return [sets[place] for place in np.argsort(nats, kind="stable")[:number]]
 
     def pairs(self, number: int) -> list[Terms]:
@@ -247,7 +250,8 @@ class Relations:
         """The best sets of three among the first ``most`` terms."""
         a, b = self.inner[:most, :most], self.whole[:most, :most]
         m = len(a)
-        kept: list[tuple[float, Terms]] = []
+        nats_kept: list[Array] = []
+        sets_kept: list[NDArray[np.intp]] = []
         for i in range(m - 2):
             j, k = np.triu_indices(m - i - 1, 1)
             j, k = j + i + 1, k + i + 1
@@ -264,9 +268,13 @@ class Relations:
             trace = np.where(usable, trace / np.where(usable, determinant, 1.0), 0.0)
             nats = self._nats(trace, self.cost[i] + self.cost[j] + self.cost[k])
             few = np.argpartition(nats, min(number, len(nats) - 1))[:number]
-            kept.extend((float(nats[f]), (i, int(j[f]), int(k[f]))) for f in few)
-        kept.sort()
-        return [terms for _, terms in kept[:number]]
+            nats_kept.append(nats[few])
+            sets_kept.append(np.stack([np.full(len(few), i), j[few], k[few]], axis=1))
+        if not sets_kept:
+            return []
+        sets = np.concatenate(sets_kept)
+        order = np.argsort(np.concatenate(nats_kept), kind="stable")[:number]
+        return [tuple(int(index) for index in row) for row in sets[order]]
 
     def extended(self, sets: Sequence[Terms], number: int) -> list[Terms]:
         """The best sets that hold one term more than those given."""

@@ -43,7 +43,7 @@ print(f"half the slope: {accuracy(slope / 2):.1%}")
 # A network of two hidden nodes
 # -----------------------------
 
-model = zoo.load("kan", hidden=2, grid=6, base="none", random_state=0)
+model = zoo.load("kan", hidden=2, grid=4, base="none", random_state=0)
 model.fit(X_train, y_train)
 print(f"network: {accuracy(model.predict(X_test)):.1%}, {model.network_.n_parameters} parameters")
 figure = model.plot(feature_names=knots.feature_names)

@@ -7,7 +7,7 @@ edge is follows from the data. Everything fitted is numpy arrays and plain Pytho
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,9 @@ from zoo_kan._training import Rows
 from zoo_kan._validation import check_parameters, generator
 from zoo_kan.solvers import TrainingResult
 from zoo_kan.solvers.loss import probabilities
+
+if TYPE_CHECKING:
+    from zoo_kan.symbolic import Boundary
 
 __all__ = ["KANClassifier", "KANRegressor"]
 
@@ -438,6 +441,53 @@ class KANClassifier(ClassifierMixin, BaseKAN):
         """
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
+
+    def to_boundary(
+        self, X: ArrayLike | None = None, y: ArrayLike | None = None, **options: Any
+    ) -> "Boundary":
+        """Find the equation of the boundary between two classes.
+
+        Where `to_symbolic` looks for the logit, this looks for its zeros, which may have a law
+        though the logit has none.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), optional
+            Rows whose labels decide; by default those kept from training (``rows_``). The more
+            rows near the boundary, the sharper the constants.
+        y : array-like of shape (n_samples,), optional
+            Their classes.
+        **options
+            Passed on to `zoo_kan.symbolic.find_boundary`.
+
+        Returns
+        -------
+        Boundary
+
+        Raises
+        ------
+        ValueError
+            If there are not two classes, only one of X and y is given, or neither and no rows
+            were kept.
+        """
+        rows, indices, weight = self._rows_or_kept(X, y)
+        if len(self.classes_) != 2:
+            raise ValueError(
+                f"to_boundary of {type(self).__name__} needs a classifier of two classes. "
+                f"Got {len(self.classes_)}."
+            )
+        from zoo_kan.symbolic import find_boundary
+
+        return find_boundary(
+            rows,
+            self.classes_[indices],
+            **{
+                "network": self.network_,
+                "weight": weight,
+                "feature_names": self._feature_names(),
+                **options,
+            },
+        )
 
     def _encode(self, y: NDArray) -> NDArray:
         unknown = sorted(set(y.tolist()) - set(self.classes_.tolist()), key=str)

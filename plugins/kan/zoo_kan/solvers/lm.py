@@ -36,6 +36,7 @@ _COARSE_TOL = 1e-2
 _SMALL = 2e-3  # score below which an error may well be the grid's and not noise
 _FRESH = 1e-9  # prices of a second attempt on a finer grid
 _CHEAP = 100  # parameters of an additive model that may try every grid
+_RUIN = 0.05  # rise of the objective that a move of the grids may cost
 _IDLE = 4  # iterations without progress after which a descent ends
 # Each effective parameter counts for more than one, since shapes and prices are searched too.
 _EDOF_CHARGE, _EDOF_CHARGE_LOGITS = 1.4, 2.0
@@ -113,6 +114,28 @@ def _drifted(network: KANNetwork, problem: Problem) -> bool:
     return False
 
 
+def _followed(run: _Run, point: _Point, layout: Layout) -> KANNetwork:
+    """The network with grids moved to its activations, unless they fit or moving ruins it.
+
+    Where a few rows have run far ahead, grids over them are too coarse for the others; where a
+    node has all but died, an edge that was straight on its old grid may not be on the new one.
+    """
+    network, penalty, problem = point.network, point.penalty, run.problem
+    if not _drifted(network, problem):
+        return network
+
+    def objective(candidate: KANNetwork) -> float:
+        return problem.value(candidate) + penalty.value(layout, layout.pack(candidate))
+
+    before = objective(network)
+    moved = regrid(network, problem.X, rename=False)
+    penalty.prepare(moved, problem)
+    if objective(moved) <= before + _RUIN:
+        return moved
+    penalty.prepare(network, problem)
+    return network
+
+
 def _step(
     run: _Run,
     point: _Point,
@@ -149,10 +172,8 @@ def _descend(run: _Run, point: _Point, *, budget: int, tol: float) -> tuple[_Poi
     iteration = -1
     for iteration in range(budget):
         if len(point.network.layers) > 1 and iteration and iteration % _REGRID_EVERY == 0:
-            if _drifted(point.network, run.problem):
-                point.network = regrid(point.network, run.problem.X, rename=False)
-                vector = layout.pack(point.network)
-                penalty.prepare(point.network, run.problem)
+            point.network = _followed(run, point, layout)
+            vector = layout.pack(point.network)
         elif penalty.sparsity:
             penalty.reweight(point.network)
         expansion = run.expand(point.network, layout, penalty)

@@ -41,7 +41,7 @@ _MOST_WORK = 5e10  # iterations times rows times parameters squared, after which
 _EXACT = 1e-10  # unexplained share of the variance at which there is nothing left to find
 _PATIENCE = 3
 _NATS = 4.0  # log-likelihood that a larger classifier has to gain over its charge
-_CHOOSING_ROWS = 3000  # rows that choose the shape of a larger table
+_CHOOSING_ROWS = 2000  # rows that choose the shape of a larger table
 _LEAST_OF_CLASS = 50  # of them, where there are so many
 
 
@@ -213,7 +213,7 @@ def search_shape(
     Parameters
     ----------
     X, T, weight, order, base, grids, seed, **options
-        As in `fit_shape`. Of more than 3,000 rows a random part of that size chooses.
+        As in `fit_shape`. Of more than 2,000 rows a random part of that size chooses.
     shapes : sequence of sequence of (int or pair of int)
         Hidden nodes per layer, the simplest shape first. The best ones are tried with further
         layers as well.

@@ -102,7 +102,7 @@ def fit_shape(
     # without hidden nodes the loss is convex: every start leads to the same end
     n_starts = 1 if not hidden else 4 if size <= 200 else 2 if size <= 600 else 1
     if starts:
-        n_starts = max(1, n_starts // 2)
+        n_starts //= 2
 
     def random_start(number: int) -> KANNetwork:
         return initial_network(

@@ -1,6 +1,5 @@
 """Nothing that comes out of a fit, a pruning or a formula is NaN, whatever went in."""
 
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st

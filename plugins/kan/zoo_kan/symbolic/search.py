@@ -52,6 +52,7 @@ __all__ = ["Candidate", "Search"]
 Array = NDArray[np.floating]
 
 _FEW_CONSTANTS, _SHORT = 12, 40  # constants and nodes of a formula that may be the last word
+_USELESS = 0.1  # what a network leaves that says nothing about the law
 _BELOW, _ABOVE = 0.5, 1.3  # what the law leaves in terms of what the network leaves
 _SHORTENED = 3  # of the best formulas
 _BEAM = 3  # merged sets of arguments that are merged again
@@ -166,7 +167,7 @@ class Search:
         long = len(best.fit.theta) > _FEW_CONSTANTS or complexity(node) > _SHORT
         if long or not self.explains(_ABOVE * self.attainable):
             return False
-        if self.explains(_BELOW * self.attainable):
+        if self.attainable < _USELESS and self.explains(_BELOW * self.attainable):
             return False  # then the network leaves structure, and nothing says what is noise
         residual = evaluate(node, problem.columns, best.fit.theta) - problem.target
         if is_noise(residual, problem.columns, problem.weight):

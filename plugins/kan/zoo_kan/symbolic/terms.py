@@ -25,6 +25,7 @@ Array = NDArray[np.floating]
 _CLOSE = 0.1  # distance of a measured exponent from a multiple of 1/2
 _SPREAD = 0.3  # interquartile range of the logarithm of what should be constant
 _CHOICES = 6
+_MOST_NATS, _NOISY_NATS = 12.0, 6.0  # of a constant that is not fitted afterwards
 
 
 def linear_terms(
@@ -53,10 +54,11 @@ def linear_terms(
         low, middle, high = np.percentile(ratio, [25, 50, 75])
         if not high - low < _SPREAD * abs(middle):
             continue
-        reach = max(0.2 * float(high - low), 1e-9 * abs(middle))
+        share, most_nats = (1.0, _NOISY_NATS) if law.noisy else (0.2, _MOST_NATS)
+        reach = max(share * float(high - low), 1e-9 * abs(middle))
         numbers = sorted(round_candidates(float(middle), reach), key=lambda row: row[1])
-        for number, _ in numbers[:_CHOICES]:
-            if not number.value:
+        for number, nats in numbers[:_CHOICES]:
+            if not number.value or nats > most_nats:
                 continue
             factors: list[Node] = [number] if number.value != 1.0 else []
             factors += [factor.node] if any(powers) else []

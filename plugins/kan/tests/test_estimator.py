@@ -95,12 +95,24 @@ def test__solver__named__is_used_and_fits(solver):
     assert set(model.history_[0]) >= {"iteration", "grid", "loss"}
 
 
-def test__solver__auto_with_many_parameters__leaves_second_order():
+@pytest.mark.parametrize(("most", "solver"), [(3e8, "lm"), (1e4, "adam")])
+def test__solver__auto_with_many_parameters__depends_on_rows_times_parameters(
+    monkeypatch, most, solver
+):
+    monkeypatch.setattr("zoo_kan._training._MOST_FULL_BATCH", most)
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 30))
     y = rng.integers(0, 8, 60)
-    model = KANClassifier(random_state=0, max_iter=5).fit(X, y)
-    assert model.solver_ == "lbfgs"
+    model = KANClassifier(hidden=(8,), random_state=0, max_iter=2).fit(X, y)
+    assert model.solver_ == solver
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+def test__hidden__auto_with_first_order_solver__chooses_more_than_the_additive_model(solver):
+    X = np.random.default_rng(0).uniform(-1, 1, (300, 2))
+    model = KANRegressor(solver=solver, random_state=0, max_iter=3).fit(X, X[:, 0] * X[:, 1])
+    assert model.network_.widths == [2, 2, 1]
+    assert model.solver_ == solver
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])

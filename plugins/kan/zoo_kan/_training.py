@@ -28,6 +28,8 @@ Array = NDArray[np.floating]
 
 _FIXED_GRID = 8  # of the first-order solvers, which do not grow grids
 _FIXED_SMOOTHNESS = 3e-5  # of minibatch training, which does not learn it
+_SHAPE_ROWS = 2000  # that choose the shape for the first-order solvers
+_SHAPE_ITERATIONS = 60
 _MOST_FULL_BATCH = 3e8  # rows times parameters beyond which minibatches are taken
 
 
@@ -94,9 +96,16 @@ def _choose_solver(
         return solver
     widths = [rows.X.shape[1], *hidden, rows.T.shape[1]]
     size = count_parameters(widths, grid=grid, order=order, base=base)
-    if affordable(count_rows(rows.weight), rows.T.shape[1], size):
+    rows_seen, outputs = count_rows(rows.weight), rows.T.shape[1]
+    # beyond direct equations second-order steps are iterative, and still ahead of L-BFGS
+    if affordable(rows_seen, outputs, size) or rows_seen * outputs * size <= _MOST_FULL_BATCH:
         return "lm"
-    return "lbfgs" if count_rows(rows.weight) * size <= _MOST_FULL_BATCH else "adam"
+    return "adam"
+
+
+def _chosen_part(rows: Rows) -> Rows:
+    """Rows, evenly spread over all, that choose the shape for a first-order solver."""
+    return rows[np.unique(np.linspace(0, len(rows.X) - 1, _SHAPE_ROWS).astype(int))]
 
 
 def _check_options(owner: str, solver: str, options: Mapping[str, Any]) -> None:
@@ -181,6 +190,21 @@ def train(
         return Trained(fit_shape(*data, hidden, **shaped), solver)
 
     if start is None:
+        if searched:
+            chosen = _chosen_part(rows)
+            found = search_shape(
+                chosen.X,
+                chosen.T,
+                chosen.weight,
+                **{**common, "progress": None, "max_iter": _SHAPE_ITERATIONS},
+                smoothness="auto",
+                tol=1e-3,
+                order=order,
+                base=base,
+                grids=grids[:1],
+                seed=seed,
+            )
+            hidden = tuple(found.network.widths[1:-1])
         start = initial_network(
             rows.X,
             rows.T,

@@ -43,9 +43,10 @@ class KANRegressor(RegressorMixin, PartialFitMixin):
     hidden : "auto", int or tuple of (int or pair of int), default="auto"
         Hidden nodes per layer. ``()`` is the additive model. A pair is a number of nodes that add
         and a number that multiply two sums each: ``((5, 2),)`` is one layer of five sums and two
-        products (KAN 2.0, arXiv 2408.10205). ``"auto"`` starts with the additive model and grows
-        one hidden layer for as long as generalised cross-validation expects a lower error on new
-        data; the solvers "lbfgs" and "adam" take the additive model.
+        products (KAN 2.0, arXiv 2408.10205). ``"auto"`` starts with the additive model and adds
+        nodes and layers for as long as generalised cross-validation expects a lower error on new
+        data. Of more than 2,000 rows a part chooses the shape; it is chosen by "lm" for the other
+        solvers as well.
     grid : "auto" or int, default="auto"
         Intervals of each edge's grid. ``"auto"`` lets "lm" refine 3, 6, 12, 24, 48 while it helps,
         and is 8 for the others.
@@ -54,8 +55,9 @@ class KANRegressor(RegressorMixin, PartialFitMixin):
     base : {"silu", "linear", "none"}, default="silu"
         Function beside the spline on every edge.
     solver : {"auto", "lm", "lbfgs", "adam"}, default="auto"
-        Levenberg-Marquardt, full-batch L-BFGS, or Adam on minibatches of a skorch net. ``"auto"``
-        takes the first that is affordable for the number of rows and parameters.
+        Levenberg-Marquardt, full-batch L-BFGS, or Adam on minibatches of a skorch net. ``"lm"``
+        solves its equations directly, or by conjugate gradients where there are too many
+        parameters for that. ``"auto"`` is "lm" up to 3e8 rows times parameters, then "adam".
     smoothness : "auto" or float, default="auto"
         Price of the squared second derivative of the edges. ``"auto"`` lets "lm" learn one for
         every edge; "lbfgs" does so too, less exactly, and "adam" takes 3e-5.

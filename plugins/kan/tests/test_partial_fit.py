@@ -1,5 +1,7 @@
 """New rows learned without forgetting the old ones."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -97,7 +99,9 @@ def test__partial_fit__hidden_nodes__fits_the_new_rows():
     model.partial_fit(X[low], y[low] + 0.3)
     assert model.score(X[low], y[low] + 0.3) > 0.999
     losses = [entry["loss"] for entry in model.history_]
-    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.1 * losses[0]
+    # what falls is the loss and the price of moving together; the loss alone may give way a little
+    assert all(after < 1.001 * before for before, after in itertools.pairwise(losses))
 
 
 def test__partial_fit__several_outputs__fits_each():

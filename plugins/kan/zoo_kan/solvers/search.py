@@ -40,7 +40,7 @@ _TRIAL_WORK = 5e8  # rows times parameters squared of the finest grid of such a 
 _MOST_WORK = 5e10  # iterations times rows times parameters squared, after which no more is tried
 _EXACT = 1e-10  # unexplained share of the variance at which there is nothing left to find
 _PATIENCE = 3
-_NATS = 4.0  # log-likelihood that a larger classifier has to gain over its charge
+_NATS = 6.0  # log-likelihood that a larger classifier has to gain over its charge
 _CHOOSING_ROWS = 2000  # rows that choose the shape of a larger table
 _LEAST_OF_CLASS = 50  # of them, where there are so many
 
@@ -88,8 +88,10 @@ class _Search:
 
     def _takes(self, result: TrainingResult) -> bool:
         """Whether the result is better than the best so far by more than chance, and so kept."""
-        observed = count_rows(self.weight) * self.T.shape[1]
         loss = str(self.options["loss"])
+        # a row says one class, whatever the number of logits
+        outputs = 1 if loss == "logistic" else self.T.shape[1]
+        observed = count_rows(self.weight) * outputs
         if self.best is not None and not (
             result.score < _threshold(self.best.score, observed, loss)
         ):

@@ -6,9 +6,9 @@ import pytest
 from zoo_kan.solvers import fit_lm, initial_network, krylov
 from zoo_kan.solvers.expansion import DenseExpansion
 from zoo_kan.solvers.krylov import KrylovExpansion
+from zoo_kan.solvers.matvec import Products
 from zoo_kan.solvers.penalty import Penalty
 from zoo_kan.solvers.problem import Layout, Problem
-from zoo_kan.solvers.products import Products
 
 
 def posed(loss, n_outputs, rows=150):
@@ -81,8 +81,8 @@ def test__products__small_pieces__give_what_one_piece_gives(monkeypatch):
     rng = np.random.default_rng(2)
     vector, outputs = rng.normal(size=layout.size), rng.normal(size=problem.T.shape)
     whole = Products(network, layout, problem.X, problem.share)
-    monkeypatch.setattr("zoo_kan.solvers.products._PIECE", 2000)
-    monkeypatch.setattr("zoo_kan.solvers.products._HELD", 0)
+    monkeypatch.setattr("zoo_kan.solvers.matvec._PIECE", 2000)
+    monkeypatch.setattr("zoo_kan.solvers.matvec._HELD", 0)
     parts = Products(network, layout, problem.X, problem.share)
     assert len(list(parts.pieces())) > 1
     np.testing.assert_allclose(parts.push(vector), whole.push(vector), atol=1e-12)

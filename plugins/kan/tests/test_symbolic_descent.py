@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import sympy
 
-from zoo_kan.symbolic.descent import descend
+from zoo_kan.symbolic.descent.descent import descend
+from zoo_kan.symbolic.descent.task import Task
 from zoo_kan.symbolic.expression import Mul, Parameter, Variable, to_sympy
 from zoo_kan.symbolic.hypotheses import Argument
 from zoo_kan.symbolic.library import LIBRARY
 from zoo_kan.symbolic.refit import Problem
 from zoo_kan.symbolic.search import Search
-from zoo_kan.symbolic.task import Task
 
 LAWS = [
     ("Vmax*S/(Km + S*(1 + S/Ki))", {"Vmax": (1, 5), "S": (0.5, 5), "Km": (1, 3), "Ki": (2, 6)}),

@@ -4,8 +4,8 @@ import sympy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from zoo_kan.estimator import KANRegressor
 from zoo_kan.network import EdgeLayer, KANNetwork
+from zoo_kan.regressor import KANRegressor
 from zoo_kan.solvers import fit_lm, initial_network
 from zoo_kan.symbolic import Function, to_symbolic
 

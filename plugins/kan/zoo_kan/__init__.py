@@ -7,9 +7,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo_kan.estimator import KANClassifier, KANRegressor
+    from zoo_kan.classifier import KANClassifier
     from zoo_kan.formula import from_symbolic
     from zoo_kan.network import KANNetwork
+    from zoo_kan.regressor import KANRegressor
     from zoo_kan.symbolic import SymbolicKAN
 
 __version__ = "0.1.0"
@@ -17,9 +18,9 @@ __version__ = "0.1.0"
 __all__ = ["KANClassifier", "KANNetwork", "KANRegressor", "SymbolicKAN", "from_symbolic"]
 
 _HOME = {
-    "KANClassifier": "zoo_kan.estimator",
+    "KANClassifier": "zoo_kan.classifier",
     "KANNetwork": "zoo_kan.network",
-    "KANRegressor": "zoo_kan.estimator",
+    "KANRegressor": "zoo_kan.regressor",
     "SymbolicKAN": "zoo_kan.symbolic",
     "from_symbolic": "zoo_kan.formula",
 }

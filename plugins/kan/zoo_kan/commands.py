@@ -131,7 +131,8 @@ def plot(
 
 def _load(folder: Path) -> "Run":
     from zoo.table import Run
-    from zoo_kan.estimator import KANClassifier, KANRegressor
+    from zoo_kan.classifier import KANClassifier
+    from zoo_kan.regressor import KANRegressor
 
     with system_errors(f"Cannot read {folder}"):
         run = Run.load(folder)

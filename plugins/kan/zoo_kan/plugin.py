@@ -9,8 +9,8 @@ __all__: list[str] = []
 KAN = zoo.ModelSpec(
     name="kan",
     targets={
-        "regression": "zoo_kan.estimator:KANRegressor",
-        "classification": "zoo_kan.estimator:KANClassifier",
+        "regression": "zoo_kan.regressor:KANRegressor",
+        "classification": "zoo_kan.classifier:KANClassifier",
     },
     exporter="zoo_kan.export:export",
     summary="Kolmogorov-Arnold network: learns a function on every edge, reads back as a formula.",

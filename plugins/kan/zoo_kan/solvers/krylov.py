@@ -15,9 +15,9 @@ from scipy.linalg import cho_solve
 
 from zoo_kan.network import KANNetwork
 from zoo_kan.solvers.expansion import damped_factor, determined, inverse
+from zoo_kan.solvers.matvec import Piece, Products
 from zoo_kan.solvers.penalty import Penalty
 from zoo_kan.solvers.problem import Layout, Problem
-from zoo_kan.solvers.products import Piece, Products
 
 __all__ = ["KrylovExpansion"]
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo_kan.symbolic.descent import descend
+from zoo_kan.symbolic.descent.descent import descend
 from zoo_kan.symbolic.expression import (
     Add,
     Mul,

@@ -5,7 +5,7 @@ set to 1: ``T(y) * Q(u) - P(u) = 0``. Weighted by ``1 / Q`` of the solution befo
 Koerner 1963) the least squares of that equation are those of the target itself. Which monomials
 belong to the law is found by backward elimination, once with every monomial of ``Q`` as the one
 whose coefficient is 1, and the shortest descriptions are handed on. Laws without noise have
-null vectors instead, see `relation`.
+null vectors instead, see `algebra`.
 
 Axes: ``n`` rows, ``m`` monomials, ``c`` columns of a regression.
 """
@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo_kan.symbolic.descent.algebra import VIEWS, Terms, View, quotient_tree
 from zoo_kan.symbolic.hypotheses import Argument, Tree
 from zoo_kan.symbolic.library import Function
-from zoo_kan.symbolic.relation import VIEWS, Terms, View, quotient_tree
 
 __all__ = ["quotients"]
 

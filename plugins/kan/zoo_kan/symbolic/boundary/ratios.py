@@ -16,14 +16,14 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo_kan.symbolic.expression import Number
-from zoo_kan.symbolic.separation import (
+from zoo_kan.symbolic.boundary.separation import (
     Labels,
     Separation,
     fit_separation,
     log_chances,
     overdispersion,
 )
+from zoo_kan.symbolic.expression import Number
 from zoo_kan.symbolic.snap import round_candidates
 
 __all__ = ["Rounded", "Rounding", "shrunk_difference"]

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import sympy
 
+from zoo_kan.symbolic.descent.algebra import relations
+from zoo_kan.symbolic.descent.scalar import scalar_laws
 from zoo_kan.symbolic.expression import Variable, evaluate, to_sympy
 from zoo_kan.symbolic.hypotheses import Argument
 from zoo_kan.symbolic.library import LIBRARY, resolve_library
-from zoo_kan.symbolic.relation import relations
-from zoo_kan.symbolic.scalar import scalar_laws
 
 A, B, C = SYMBOLS = sympy.symbols("a b c", positive=True)
 

@@ -3,7 +3,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from zoo_kan.symbolic.powers import pure_powers
+from zoo_kan.symbolic.descent.powers import pure_powers
 
 
 def exponents(law, k, noise, *, low=1.0, n=1000, seed=0):

@@ -2,11 +2,18 @@ import numpy as np
 import pytest
 import sympy
 
+from zoo_kan.symbolic.descent.surrogate import fit_surrogate
+from zoo_kan.symbolic.descent.symmetry import (
+    companions,
+    groups,
+    merges,
+    monomial,
+    pair_guesses,
+    peel,
+)
+from zoo_kan.symbolic.descent.terms import linear_terms
 from zoo_kan.symbolic.expression import Variable, to_sympy
 from zoo_kan.symbolic.hypotheses import Argument
-from zoo_kan.symbolic.surrogate import fit_surrogate
-from zoo_kan.symbolic.symmetry import companions, groups, merges, monomial, pair_guesses, peel
-from zoo_kan.symbolic.terms import linear_terms
 
 A, B, C, D = SYMBOLS = sympy.symbols("a b c d")
 

@@ -2,7 +2,7 @@
 
 A task is a target with arguments, and how its formula becomes one of the law. Factors are divided
 out, pairs and groups of arguments are merged (`symmetry`); what is left is solved as an algebraic
-relation (`relation`) or as a function of one variable (`curves`). Every formula found on the way is
+relation (`algebra`) or as a function of one variable (`curves`). Every formula found on the way is
 refitted as a whole on the law's own data, where it competes with all others.
 
 Axes: ``n`` rows, ``k`` arguments.
@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo_kan.symbolic.endings import Endings
-from zoo_kan.symbolic.expression import Parameter
-from zoo_kan.symbolic.hypotheses import Argument
-from zoo_kan.symbolic.surrogate import Surrogate, fit_surrogate
-from zoo_kan.symbolic.symmetry import (
+from zoo_kan.symbolic.descent.endings import Endings
+from zoo_kan.symbolic.descent.surrogate import Surrogate, fit_surrogate
+from zoo_kan.symbolic.descent.symmetry import (
     Reduction,
     factor_guesses,
     groups,
@@ -27,8 +25,10 @@ from zoo_kan.symbolic.symmetry import (
     pair_guesses,
     peel,
 )
-from zoo_kan.symbolic.task import Task
-from zoo_kan.symbolic.terms import linear_terms
+from zoo_kan.symbolic.descent.task import Task
+from zoo_kan.symbolic.descent.terms import linear_terms
+from zoo_kan.symbolic.expression import Parameter
+from zoo_kan.symbolic.hypotheses import Argument
 
 if TYPE_CHECKING:
     from zoo_kan.symbolic.search import Search

@@ -1,7 +1,7 @@
 """Search for the equation ``sum_k c_k m_k(x) = 0`` that separates two classes.
 
 Sets of terms come from two sides. Relations that hold on points of the boundary are proposed from
-an exhaustive scan (`relations`), which finds what no single term betrays; and a beam adds and swaps
+an exhaustive scan (`proposals`), which finds what no single term betrays; and a beam adds and swaps
 the terms from which the labels gain most, which wrong labels hardly disturb. All are then judged by
 one measure: what they leave unexplained of the labels and what they cost to write down, in nats.
 
@@ -16,9 +16,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo_kan.symbolic.dictionary import Term
-from zoo_kan.symbolic.relations import Relations
-from zoo_kan.symbolic.separation import Labels, Separation, fit_separation, gains
+from zoo_kan.symbolic.boundary.dictionary import Term
+from zoo_kan.symbolic.boundary.proposals import Relations
+from zoo_kan.symbolic.boundary.separation import Labels, Separation, fit_separation, gains
 from zoo_kan.symbolic.snap import NATS_PER_NODE
 
 __all__ = ["EquationSearch", "Terms"]

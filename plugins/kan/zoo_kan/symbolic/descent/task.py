@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo_kan.symbolic.descent.surrogate import Surrogate
 from zoo_kan.symbolic.expression import Add, Mul, Node, Variable, evaluate, variables
 from zoo_kan.symbolic.hypotheses import Argument
-from zoo_kan.symbolic.surrogate import Surrogate
 
 __all__ = ["Task"]
 

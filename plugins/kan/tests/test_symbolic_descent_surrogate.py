@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from zoo_kan.symbolic.surrogate import fit_surrogate
+from zoo_kan.symbolic.descent.surrogate import fit_surrogate
 
 
 def rows(n=600, k=2, low=1.0, high=4.0, seed=0):

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import sympy
 
+from zoo_kan.symbolic.descent.algebra import VIEWS
+from zoo_kan.symbolic.descent.quotient import _backward, _floating, quotients
 from zoo_kan.symbolic.expression import Variable, to_sympy
 from zoo_kan.symbolic.hypotheses import Argument
 from zoo_kan.symbolic.library import LIBRARY
-from zoo_kan.symbolic.quotient import _backward, _floating, quotients
 from zoo_kan.symbolic.refit import Problem, refit
-from zoo_kan.symbolic.relation import VIEWS
 from zoo_kan.symbolic.shorten import shorten
 from zoo_kan.symbolic.snap import description_length
 

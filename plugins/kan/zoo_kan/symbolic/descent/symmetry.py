@@ -22,10 +22,10 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
+from zoo_kan.symbolic.descent.surrogate import Surrogate
 from zoo_kan.symbolic.expression import Add, Apply, Mul, Node, Number, Power, integer
 from zoo_kan.symbolic.hypotheses import Argument
 from zoo_kan.symbolic.library import Function
-from zoo_kan.symbolic.surrogate import Surrogate
 
 __all__ = [
     "Reduction",

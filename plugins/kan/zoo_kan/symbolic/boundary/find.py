@@ -12,14 +12,14 @@ import sympy
 from numpy.typing import ArrayLike, NDArray
 
 from zoo_kan.network import KANNetwork
-from zoo_kan.symbolic.boundary import Boundary, BoundaryRow, expression_values
-from zoo_kan.symbolic.dictionary import COSINE, Term, build_dictionary
-from zoo_kan.symbolic.implicit import EquationSearch, Terms, relation_costs
+from zoo_kan.symbolic.boundary.dictionary import COSINE, Term, build_dictionary
+from zoo_kan.symbolic.boundary.equation import Boundary, BoundaryRow, expression_values
+from zoo_kan.symbolic.boundary.implicit import EquationSearch, Terms, relation_costs
+from zoo_kan.symbolic.boundary.proposals import Relations, boundary_points, mixed_rows, nearest_rows
+from zoo_kan.symbolic.boundary.ratios import Rounded, Rounding, shrunk_difference
+from zoo_kan.symbolic.boundary.separation import Labels
 from zoo_kan.symbolic.library import Function, resolve_library
 from zoo_kan.symbolic.numeric import n_nodes
-from zoo_kan.symbolic.ratios import Rounded, Rounding, shrunk_difference
-from zoo_kan.symbolic.relations import Relations, boundary_points, mixed_rows, nearest_rows
-from zoo_kan.symbolic.separation import Labels
 from zoo_kan.symbolic.snap import NATS_PER_NODE
 
 __all__ = ["find_boundary"]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo_kan.symbolic.banks import Start, scan
+from zoo_kan.symbolic.descent.algebra import VIEWS, View
 from zoo_kan.symbolic.expression import (
     Add,
     Mul,
@@ -28,7 +29,6 @@ from zoo_kan.symbolic.expression import (
 from zoo_kan.symbolic.hypotheses import Tree
 from zoo_kan.symbolic.library import Function
 from zoo_kan.symbolic.refit import Problem, refit
-from zoo_kan.symbolic.relation import VIEWS, View
 
 __all__ = ["scalar_laws"]
 

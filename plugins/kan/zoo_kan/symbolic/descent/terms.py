@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo_kan.symbolic.descent.surrogate import Surrogate
+from zoo_kan.symbolic.descent.symmetry import monomial
 from zoo_kan.symbolic.expression import Mul, Node
 from zoo_kan.symbolic.hypotheses import Argument
 from zoo_kan.symbolic.snap import round_candidates
-from zoo_kan.symbolic.surrogate import Surrogate
-from zoo_kan.symbolic.symmetry import monomial
 
 __all__ = ["linear_terms"]
 

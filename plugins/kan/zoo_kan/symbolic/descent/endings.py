@@ -11,17 +11,17 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
+from zoo_kan.symbolic.descent.algebra import relations
+from zoo_kan.symbolic.descent.powers import pure_powers
+from zoo_kan.symbolic.descent.quotient import quotients
+from zoo_kan.symbolic.descent.scalar import scalar_laws
+from zoo_kan.symbolic.descent.surrogate import fit_surrogate
+from zoo_kan.symbolic.descent.symmetry import companions, monomial, waves
+from zoo_kan.symbolic.descent.task import Task
 from zoo_kan.symbolic.expression import Apply, Number, Power, Variable, complexity, substitute
 from zoo_kan.symbolic.hypotheses import Argument, Tree, formulas, outer_formulas
-from zoo_kan.symbolic.powers import pure_powers
-from zoo_kan.symbolic.quotient import quotients
 from zoo_kan.symbolic.refit import Problem
-from zoo_kan.symbolic.relation import relations
-from zoo_kan.symbolic.scalar import scalar_laws
 from zoo_kan.symbolic.structure import Shape, fit_product, fit_sum
-from zoo_kan.symbolic.surrogate import fit_surrogate
-from zoo_kan.symbolic.symmetry import companions, monomial, waves
-from zoo_kan.symbolic.task import Task
 
 if TYPE_CHECKING:
     from zoo_kan.symbolic.search import Search

@@ -58,6 +58,7 @@ print(f"mean squared error {np.mean(error**2):.1e}")
 # %%
 # Look
 # ----
+# The peaks of the loss are where hidden nodes have outgrown their grids, which then follow them.
 
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 2.9), layout="constrained")
 image = left.pcolormesh(x, y, found, shading="gouraud", cmap="RdBu_r")

@@ -55,5 +55,7 @@ left.set(xlabel="iteration", ylabel="training RMSE", title="one stair per grid")
 right.loglog(grids, errors, "o", color="0.2")
 line = errors[-1] * (np.array(grids) / grids[-1]) ** -4.0
 right.loglog(grids, line, color="0.7", zorder=0, label="fourth power")
+right.set_xticks(grids, [str(grid) for grid in grids])
+right.minorticks_off()
 right.set(xlabel="grid intervals", ylabel="test RMSE", title=f"exponent {exponent:.2f}")
 legend = right.legend(frameon=False)

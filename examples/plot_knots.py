@@ -46,7 +46,7 @@ print(f"half the slope: {accuracy(slope / 2):.1%}")
 model = zoo.load("kan", hidden=2, grid=4, base="none", random_state=0)
 model.fit(X_train, y_train)
 print(f"network: {accuracy(model.predict(X_test)):.1%}, {model.network_.n_parameters} parameters")
-figure = model.plot(feature_names=knots.feature_names)
+figure = model.plot(feature_names=knots.feature_names, output_names=["signature"])
 
 # %%
 # A formula

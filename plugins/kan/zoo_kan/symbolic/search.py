@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo_kan.symbolic.descent.descent import descend
+from zoo_kan.symbolic.dimensionless import search_groups
 from zoo_kan.symbolic.expression import (
     Add,
     Mul,
@@ -96,6 +97,9 @@ class Search:
     given : list of Shape
         Shapes that the network itself has.
     seed : int
+    grouped : bool
+        Whether formulas in dimensionless groups are sought: the problem knows its units, and
+        columns and target are not shifted.
     report : callable
         Called with a short text at every stage.
     """
@@ -107,6 +111,7 @@ class Search:
     attainable: float = np.inf
     given: list[Shape] = field(default_factory=list)
     seed: int = 0
+    grouped: bool = False
     report: Callable[[str], None] = lambda text: None
     candidates: list[Candidate] = field(default_factory=list)
     n_tried: int = 0
@@ -183,7 +188,7 @@ class Search:
         self.try_tree((Parameter(0), np.array([self.start_value()])), "constant")
         arguments = self.arguments()
         if arguments and np.ptp(self.problem.target) > 0.0 and len(self.problem.target) >= 4:
-            for stage in (self.simple, self.descend, self.explore):
+            for stage in (self.group, self.simple, self.descend, self.explore):
                 if self.settled():
                     break
                 try:
@@ -272,6 +277,11 @@ class Search:
             terms.append(Mul((Parameter(place), *factors)) if factors else Parameter(place))
         if any(chosen):
             self.try_tree((Add(tuple(terms)), np.array(theta)), "polynomial")
+
+    def group(self, arguments: list[Argument]) -> None:
+        """Formulas in dimensionless numbers."""
+        if self.grouped:
+            search_groups(self)
 
     def descend(self, arguments: list[Argument]) -> None:
         """Formulas from symmetries and algebraic relations."""

@@ -228,7 +228,7 @@ def _find(
         cost = data_cost(ranked[0].length, search.problem, data.weight)
         if best is None or cost < best[0]:
             best = (cost, search, ranked)
-        if search.explains(0.0):
+        if search.settled():
             break
     if best is None:
         raise RuntimeError("A search must have a noise model.")

@@ -52,7 +52,7 @@ __all__ = ["Candidate", "Search"]
 
 Array = NDArray[np.floating]
 
-_FEW_CONSTANTS, _SHORT = 12, 40  # constants and nodes of a formula that may be the last word
+_FEW_CONSTANTS, _SHORT = 12, 60  # constants and nodes of a formula that may be the last word
 _USELESS = 0.1  # what a network leaves that says nothing about the law
 _BELOW, _ABOVE = 0.5, 1.3  # what the law leaves in terms of what the network leaves
 _SHORTENED = 3  # of the best formulas

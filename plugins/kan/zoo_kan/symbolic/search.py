@@ -176,7 +176,7 @@ class Search:
             return False  # then the network leaves structure, and nothing says what is noise
         residual = evaluate(node, problem.columns, best.fit.theta) - problem.target
         if is_noise(residual, problem.columns, problem.weight):
-            fit = round_constants(best.fit, problem)
+            fit = shorten(best.fit, problem, self.library)
             self._judgement = len(fit.theta) <= 1
             if fit is not best.fit:
                 self._judged = Candidate(fit, description_length(fit, problem), best.origin)

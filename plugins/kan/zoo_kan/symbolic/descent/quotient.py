@@ -165,15 +165,22 @@ class _Equation:
             columns[:, m:-1] -= np.outer(self.table[:, anchor], share)
             columns = columns[:, [*others, -1]] * np.sqrt(weight)[:, None]
             gram = columns.T @ columns
+            numerator = [*range(m), -1]
             found = [
                 (left / total, [others[c] for c in chosen])
-                for left, chosen in (*_floating(gram, _MOST_TERMS), *_backward(gram, _MOST_TERMS))
+                for left, chosen in (
+                    *_floating(gram, _MOST_TERMS),
+                    *_backward(gram, _MOST_TERMS),
+                    # columns of Q hold the noise of the target, which lets them explain it
+                    *([] if last else _floating(gram[np.ix_(numerator, numerator)], _MOST_TERMS)),
+                )
             ]
             if not found:
                 return
             if last:
                 yield from found
                 return
+            yield from (row for row in found if all(c < m for c in row[1]))
             best = min(
                 found, key=lambda row: 0.5 * total * math.log(row[0] + 1e-300) + 5.0 * len(row[1])
             )[1]
@@ -184,7 +191,7 @@ class _Equation:
             denominator = self._denominator(best, anchor, solved[1], below)
 
 
-def _capped(weight: Array) -> Array:
+def _capped(weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weights no larger than ten times what a tenth of them exceeds."""
     place = int(0.9 * (len(weight) - 1))
     return np.minimum(weight, 10.0 * float(np.partition(weight, place)[place]))

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import sympy
@@ -20,6 +19,7 @@ from zoo_kan.symbolic.formula import SymbolicKAN, verdict
 from zoo_kan.symbolic.library import Function, resolve_library
 from zoo_kan.symbolic.noise import data_cost, logit_problem, noise_models
 from zoo_kan.symbolic.pareto import FormulaRow
+from zoo_kan.symbolic.progress import Progress, reporter
 from zoo_kan.symbolic.refit import Problem
 from zoo_kan.symbolic.rows import Rows, check_labels, check_rows, check_units
 from zoo_kan.symbolic.search import Candidate, Search
@@ -31,7 +31,6 @@ from zoo_kan.symbolic.units import Units, UnitsLike
 __all__ = ["to_symbolic"]
 
 Array = NDArray[np.floating]
-Progress = Callable[[dict[str, Any]], None]
 
 
 def _network_shapes(network: KANNetwork, X: Array, target: Array, scaling: Scaling) -> list[Shape]:
@@ -66,7 +65,7 @@ def to_symbolic(
     time_limit: float = 60.0,
     random_state: int = 0,
     n_jobs: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | str | None = None,
 ) -> SymbolicKAN:
     """Find formulas that stand for a network, judged by the data.
 
@@ -112,9 +111,9 @@ def to_symbolic(
     n_jobs : int, optional
         Processes for the outputs of a network with several; as in scikit-learn, ``-1`` is all
         cores. The formulas are the same for any number.
-    progress : callable, optional
+    progress : callable or "bar", optional
         Called with a dict (``output``, ``stage``, ``tried``, ``seconds``) at every stage, unless
-        there are several processes.
+        there are several processes. ``"bar"`` draws a bar in the terminal instead.
 
     Returns
     -------
@@ -137,24 +136,8 @@ def to_symbolic(
     n_outputs = logits.shape[1]
     dimensions = check_units(data.names, units, target_units, n_outputs, task)
     settings = _Settings(network, data, logits, task, functions, dimensions, random_state)
-    workers = min(effective_n_jobs(n_jobs), n_outputs)
-    found: list[_Found] = []
-    if workers > 1:
-        seconds = time_limit * workers / n_outputs
-        found = Parallel(n_jobs=workers)(
-            delayed(_find)(settings, output, seconds) for output in range(n_outputs)
-        )
-    else:
-        for output in range(n_outputs):
-            tried = sum(one.n_tried for one in found)
-
-            def report(stage: str, output: int = output, tried: int = tried) -> None:
-                if progress is not None:
-                    passed = time.monotonic() - started
-                    progress({"output": output, "stage": stage, "tried": tried, "seconds": passed})
-
-            left = started + time_limit * (output + 1) / n_outputs - time.monotonic()
-            found.append(_find(settings, output, left, report))
+    with reporter(progress, time_limit) as show:
+        found = _find_all(settings, n_outputs, started, time_limit, n_jobs, show)
     formula = SymbolicKAN(
         [one.expression for one in found],
         feature_names=data.names,
@@ -197,11 +180,42 @@ class _Found:
         return any(row.consistent for row in self.rows if row.expression == self.expression)
 
 
+def _find_all(
+    settings: _Settings,
+    n_outputs: int,
+    started: float,
+    time_limit: float,
+    n_jobs: int | None,
+    show: Progress | None,
+) -> list[_Found]:
+    """Search the formulas of all outputs."""
+    workers = min(effective_n_jobs(n_jobs), n_outputs)
+    if workers > 1:
+        seconds = time_limit * workers / n_outputs
+        return list(
+            Parallel(n_jobs=workers)(
+                delayed(_find)(settings, output, seconds) for output in range(n_outputs)
+            )
+        )
+    found: list[_Found] = []
+    for output in range(n_outputs):
+        tried = sum(one.n_tried for one in found)
+
+        def report(stage: str, fitted: int, output: int = output, before: int = tried) -> None:
+            if show is not None:
+                passed, tried = time.monotonic() - started, before + fitted
+                show({"output": output, "stage": stage, "tried": tried, "seconds": passed})
+
+        left = started + time_limit * (output + 1) / n_outputs - time.monotonic()
+        found.append(_find(settings, output, left, report))
+    return found
+
+
 def _find(
     settings: _Settings,
     output: int,
     seconds: float,
-    report: Callable[[str], None] = lambda stage: None,
+    report: Callable[[str, int], None] = lambda stage, fitted: None,
 ) -> _Found:
     """Search the formula of one output."""
     deadline = time.monotonic() + seconds
@@ -221,7 +235,12 @@ def _find(
     for number, search in enumerate(searches, start=1):
         now = time.monotonic()
         search.deadline = now + (deadline - now) / (len(searches) - number + 1)
-        search.library, search.seed, search.report = settings.library, settings.seed, report
+        search.library, search.seed = settings.library, settings.seed
+
+        def say(stage: str, search: Search = search, before: int = n_tried) -> None:
+            report(stage, before + search.n_tried)
+
+        search.report = say
         search.grouped = units is not None and not shifted
         ranked = search.run()
         n_tried += search.n_tried
@@ -233,7 +252,7 @@ def _find(
     if best is None:
         raise RuntimeError("A search must have a noise model.")
     _, search, ranked = best
-    report("writing")
+    report("writing", n_tried)
     expression, rows = shortlist(
         ranked, search, data.X, data.names, data.weight, scalings, target, output, settings.seed
     )

@@ -84,6 +84,17 @@ def test__task__divided_and_less__wrap_back_to_the_law():
     assert np.allclose(inner.slope([x]), x**2)
 
 
+def test__task__noise__grows_where_a_factor_is_small():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(1, 3, (2, 500))
+    arguments = [Argument(Variable(j), (), column) for j, column in enumerate(X)]
+    task = Task(X[0] * X[1], arguments, lambda node: node)
+    assert task.noise(0.01, X) == pytest.approx(0.01 / task.values.var(), rel=1e-6)
+    reduced = task.divided(arguments[0], arguments[1:])
+    expected = 0.01 * np.mean(X[0] ** -2.0) / X[1].var()
+    assert reduced.noise(0.01, X) == pytest.approx(expected, rel=1e-6)
+
+
 def test__task__division_by_zero__gives_none():
     x = np.linspace(-1.0, 1.0, 5)
     argument = Argument(Variable(0), (), x)

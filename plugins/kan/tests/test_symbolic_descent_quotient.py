@@ -51,6 +51,13 @@ def test__quotients__noisy_rational_law__is_found_exactly(law, names, low, view,
     assert sympy.simplify(found - sympy.sympify(law).subs(positive)) == 0
 
 
+def test__quotients__noisy_polynomial_of_high_degree__has_no_denominator():
+    a, b = sympy.symbols("a b", positive=True)
+    views = [v for v in VIEWS if v.name == "identity"]
+    found = best(a**3 * b**2 + a**2 * b**3, "a b", highest=5, views=views)
+    assert set(sympy.Poly(found, a, b).monoms()) == {(3, 2), (2, 3)}
+
+
 def test__quotients__goal_reached__stops_at_the_lowest_degree():
     rng = np.random.default_rng(0)
     X = rng.uniform(1.0, 5.0, (2, 300))

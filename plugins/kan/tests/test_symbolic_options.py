@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import sympy
 import zoo
 from zoo_kan.network import EdgeLayer, KANNetwork
 from zoo_kan.symbolic import Function, to_symbolic
+from zoo_kan.symbolic.progress import reporter
 from zoo_kan.symbolic.tidy import _without_squares
 
 
@@ -42,6 +44,33 @@ def test__to_symbolic__n_jobs_0__is_refused():
     X = np.random.default_rng(0).uniform(1, 3, (30, 1))
     with pytest.raises(ValueError, match="n_jobs == 0"):
         to_symbolic(network(1), X, X[:, 0], n_jobs=0)
+
+
+def test__to_symbolic__progress_bar__is_drawn_on_the_error_stream_and_goes(capsys):
+    X = np.random.default_rng(0).uniform(1, 3, (50, 1))
+    to_symbolic(network(1), X, X[:, 0], progress="bar")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    with reporter("bar", 10.0) as show:
+        show({"output": 0, "stage": "[shapes]", "tried": 7, "seconds": 11.0})
+
+
+@pytest.mark.parametrize("progress", ["tqdm", 3])
+def test__to_symbolic__progress_of_another_kind__is_refused(progress):
+    X = np.random.default_rng(0).uniform(1, 3, (30, 1))
+    with pytest.raises(TypeError, match=f"must be a callable, 'bar' or None. Got {progress!r}"):
+        to_symbolic(network(1), X, X[:, 0], progress=progress)
+
+
+def test__to_symbolic__clock_runs_out__no_more_is_tried(monkeypatch):
+    X = np.random.default_rng(0).uniform(-1, 1, (300, 3))
+    y = np.exp(np.sin(3 * X[:, 0]) + X[:, 1]) / (1 + X[:, 2] ** 2)
+    ticks = itertools.count(step=0.01)
+    monkeypatch.setattr("time.monotonic", lambda: next(ticks))
+    short, long = (to_symbolic(network(3), X, y, time_limit=limit) for limit in (0.1, 1.0))
+    assert 0 < short.n_tried_ < long.n_tried_
+    assert short.seconds_ < 0.3 < long.seconds_ < 1.3
+    assert np.isfinite(short.predict(X)).all()
 
 
 def test__to_symbolic__own_function_in_plain_operators__leaves_as_onnx(tmp_path):

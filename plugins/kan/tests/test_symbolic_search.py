@@ -251,9 +251,12 @@ def test__to_symbolic__time_limit__is_kept():
 def test__to_symbolic__progress__reports_stages():
     seen = []
     X, y, _ = sample("x*y", {"x": (-2, 2), "y": (-2, 2)}, 0.01, n=100)
-    to_symbolic(random_network(2), X, y, progress=seen.append)
+    formula = to_symbolic(random_network(2), X, y, progress=seen.append)
     assert {"output", "stage", "tried", "seconds"} == set(seen[0])
     assert seen[-1]["stage"] == "writing"
+    tried = [entry["tried"] for entry in seen]
+    assert tried == sorted(tried)
+    assert tried[-1] == formula.n_tried_
 
 
 def test__to_symbolic__rows_of_zero_weight__do_not_count():
@@ -328,3 +331,11 @@ def test__to_symbolic__any_data__finite_formula(n, n_features, kind, scale, offs
     assert np.isfinite(formula.score_)
     assert all(np.isfinite(row.r2) for row in formula.pareto_)
     assert formula.verdict_
+
+
+def test__to_symbolic__one_constant_in_two_terms__ends_the_search():
+    X, y, law = sample("6.4*(a**3*b**2 + a**2*b**3)", {"a": (1, 5), "b": (1, 5)}, 0.01)
+    formula = to_symbolic(random_network(2), X, y, feature_names=["a", "b"], time_limit=600)
+    ratio = sympy.simplify(formula.expressions_[0] / law)
+    assert float(ratio) == pytest.approx(1.0, abs=2e-3)
+    assert formula.n_tried_ < 60

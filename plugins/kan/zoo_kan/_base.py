@@ -160,7 +160,8 @@ class BaseKAN(OnnxExportMixin, PretrainedMixin, BaseEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
             Their targets.
         **options
-            Passed on to `zoo_kan.symbolic.to_symbolic`.
+            Passed on to `zoo_kan.symbolic.to_symbolic`: ``library``, ``units``, ``target_units``,
+            ``time_limit``, ``random_state``, ``n_jobs``, ``progress``, ``feature_names``.
 
         Returns
         -------

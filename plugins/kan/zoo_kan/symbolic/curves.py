@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo_kan.symbolic.banks import Start, scan, scan_powers
+from zoo_kan.symbolic.curve import Curve
 from zoo_kan.symbolic.expression import (
     Add,
     Apply,
@@ -26,52 +27,23 @@ from zoo_kan.symbolic.expression import (
     Variable,
     complexity,
     evaluate,
-    integer,
     raised,
     renumber,
     substitute,
 )
 from zoo_kan.symbolic.library import LIBRARY, Function
+from zoo_kan.symbolic.outer import OUTERS, Build
 from zoo_kan.symbolic.refit import Fit, Problem, refit
 
-__all__ = ["Curve", "fit_curves"]
+__all__ = ["fit_curves"]
 
 Array = NDArray[np.floating]
-Build = tuple[Node, tuple[float, ...]]
 
 _U = Variable(0)
+_LOG = next(function for function in LIBRARY if function.name == "log")
 _POINTS = 256
 _NATS_PER_NODE = 2.0
 _POLISHED = 8
-
-
-@dataclass(frozen=True)
-class Curve:
-    """``offset + scale * node(u)``.
-
-    Attributes
-    ----------
-    node : Node
-        Tree in ``Variable(0)`` with parameters 0 to p - 1.
-    theta : tuple of float
-    scale, offset : float
-    error : float
-        Part of the points' variance that is left.
-    cost : float
-        Description length in nats, for ranking curves of the same points.
-    """
-
-    node: Node
-    theta: tuple[float, ...]
-    scale: float
-    offset: float
-    error: float
-    cost: float
-
-    def __call__(self, u: Array) -> Array:
-        """Value (n,) at ``u`` (n,)."""
-        with np.errstate(all="ignore"):
-            return self.offset + self.scale * evaluate(self.node, [u], np.array(self.theta))
 
 
 @dataclass
@@ -260,7 +232,7 @@ class _Search:
 
     def outside(self) -> None:
         """A function of a plain curve: plain curves are fitted to the transformed target."""
-        for outer in _OUTERS:
+        for outer in OUTERS:
             if outer.needs not in {function.name for function in self.library}:
                 continue
             positive = outer.values == "positive"
@@ -315,53 +287,6 @@ def _pair(first: Curve, start: Start) -> Build:
     second, _ = renumber(start.node, np.array(start.theta), p)
     node = Add((first.node, Mul((Parameter(p + q), second))))
     return node, (*first.theta, *start.theta, 1e-3)
-
-
-@dataclass(frozen=True)
-class _Outer:
-    """An invertible function around a plain curve."""
-
-    needs: str
-    values: str
-    transform: Callable[[Array], Array]
-    slope: Callable[[Array], Array]
-    build: Callable[[Curve], Build]
-
-
-def _shifted(curve: Curve) -> tuple[Node, float]:
-    """The curve up to a positive factor: ``±node + shift``."""
-    size = abs(curve.scale)
-    signed = curve.node if curve.scale > 0 else Mul((integer(-1), curve.node))
-    return Add((signed, Parameter(len(curve.theta)))), curve.offset / size
-
-
-def _raised_curve(exponent: float) -> Callable[[Curve], Build]:
-    def build(curve: Curve) -> Build:
-        inner, shift = _shifted(curve)
-        return raised(inner, exponent), (*curve.theta, shift)
-
-    return build
-
-
-def _log_curve(curve: Curve) -> Build:
-    inner, shift = _shifted(curve)
-    return Apply(_LOG, inner), (*curve.theta, shift)
-
-
-def _exp_curve(curve: Curve) -> Build:
-    p = len(curve.theta)
-    return Apply(_EXP, Mul((Parameter(p), curve.node))), (*curve.theta, curve.scale)
-
-
-_NAMED = {function.name: function for function in LIBRARY}
-_EXP, _LOG = _NAMED["exp"], _NAMED["log"]
-_OUTERS = (
-    _Outer("exp", "positive", np.log, lambda w: 1.0 / w, _exp_curve),
-    _Outer("power -1", "of one sign", lambda w: 1.0 / w, lambda w: 1.0 / w**2, _raised_curve(-1.0)),
-    _Outer("power 1/2", "positive", np.square, lambda w: 2.0 * w, _raised_curve(0.5)),
-    _Outer("power 2", "positive", np.sqrt, lambda w: 0.5 / np.sqrt(w), _raised_curve(2.0)),
-    _Outer("log", "positive", np.exp, np.exp, _log_curve),
-)
 
 
 def fit_curves(

@@ -5,9 +5,8 @@ Axes: ``n`` rows, ``k`` outputs.
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import sympy
@@ -20,83 +19,18 @@ from zoo_kan.symbolic.formula import SymbolicKAN, verdict
 from zoo_kan.symbolic.library import Function, resolve_library
 from zoo_kan.symbolic.noise import data_cost, logit_problem, noise_models
 from zoo_kan.symbolic.pareto import FormulaRow
-from zoo_kan.symbolic.refit import RESOLUTION, Problem
+from zoo_kan.symbolic.progress import Progress, reporter
+from zoo_kan.symbolic.refit import Problem
+from zoo_kan.symbolic.rows import Rows, check_labels, check_rows, check_units
 from zoo_kan.symbolic.search import Candidate, Search
 from zoo_kan.symbolic.shortlist import shortlist
 from zoo_kan.symbolic.structure import Shape
 from zoo_kan.symbolic.tidy import Scaling
+from zoo_kan.symbolic.units import Units, UnitsLike
 
 __all__ = ["to_symbolic"]
 
 Array = NDArray[np.floating]
-Progress = Callable[[dict[str, Any]], None]
-
-_MOST_ROWS = 4000
-_NETWORK_RESOLUTION = 1e-3  # a network is no closer to a law than that
-
-
-@dataclass
-class _Data:
-    """Checked rows."""
-
-    X: Array
-    Y: Array
-    weight: Array
-    names: list[str]
-    resolution: float  # relative error below which a formula counts as exact
-
-
-def _check(
-    network: KANNetwork,
-    X: ArrayLike,
-    y: ArrayLike | None,
-    weight: ArrayLike | None,
-    names: Sequence[str] | None,
-    task: str,
-    seed: int,
-) -> _Data:
-    rows = np.asarray(X, dtype=np.float64)
-    n_features = network.widths[0]
-    if rows.ndim != 2 or rows.shape[1] != n_features or not len(rows):
-        raise ValueError(
-            f"X of to_symbolic must have shape (n_samples, {n_features}), n_samples at least 1. "
-            f"Got {rows.shape}."
-        )
-    if task not in ("regression", "classification"):
-        raise ValueError(
-            f"task of to_symbolic must be 'regression' or 'classification'. Got {task!r}."
-        )
-    if y is None and task == "classification":
-        raise ValueError("y of to_symbolic must be the classes of a classifier. Got None.")
-    targets = network.forward(rows) if y is None else np.asarray(y, dtype=np.float64)
-    targets = targets.reshape(len(targets), -1)
-    expected = 1 if task == "classification" else network.widths[-1]
-    if targets.shape != (len(rows), expected):
-        raise ValueError(
-            f"y of to_symbolic must have shape ({len(rows)}, {expected}) or ({len(rows)},). "
-            f"Got {targets.shape}."
-        )
-    counts = np.ones(len(rows)) if weight is None else np.asarray(weight, dtype=np.float64)
-    if counts.shape != (len(rows),) or not (counts >= 0.0).all() or not counts.sum() > 0.0:
-        raise ValueError(
-            f"weight of to_symbolic must be {len(rows)} numbers from 0 up, not all 0. "
-            f"Got shape {counts.shape}."
-        )
-    if not (np.isfinite(rows).all() and np.isfinite(targets).all() and np.isfinite(counts).all()):
-        raise ValueError("X, y and weight of to_symbolic must be finite. Got NaN or infinity.")
-    shown = [f"x{j}" for j in range(n_features)] if names is None else [str(n) for n in names]
-    if len(shown) != n_features or len(set(shown)) != n_features or not all(shown):
-        raise ValueError(
-            f"feature_names of to_symbolic must be {n_features} different names. Got {shown}."
-        )
-    kept = np.flatnonzero(counts > 0.0)
-    if len(kept) > _MOST_ROWS:
-        kept = np.sort(np.random.default_rng(seed).choice(kept, _MOST_ROWS, replace=False))
-    counts = counts[kept]
-    if counts.sum() < len(counts):  # relative importance, not frequencies
-        counts = counts * (len(counts) / counts.sum())
-    resolution = _NETWORK_RESOLUTION if y is None else RESOLUTION
-    return _Data(rows[kept], targets[kept], counts, shown, resolution)
 
 
 def _network_shapes(network: KANNetwork, X: Array, target: Array, scaling: Scaling) -> list[Shape]:
@@ -126,10 +60,12 @@ def to_symbolic(
     task: str = "regression",
     classes: ArrayLike | None = None,
     library: Iterable[Function | str] | None = None,
+    units: Mapping[str, UnitsLike] | None = None,
+    target_units: UnitsLike | Sequence[UnitsLike] | None = None,
     time_limit: float = 60.0,
     random_state: int = 0,
     n_jobs: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | str | None = None,
 ) -> SymbolicKAN:
     """Find formulas that stand for a network, judged by the data.
 
@@ -158,6 +94,16 @@ def to_symbolic(
         Labels by number; 0, 1, ... by default.
     library : iterable of Function or str, optional
         Functions a formula may be made of; see `zoo_kan.symbolic.LIBRARY`.
+    units : mapping of str to (str or mapping), optional
+        Physical units of every column by its name, ``"1"`` for none. They are products of SI units
+        and their powers, ``"kg*m/s^2"``, ``"J/mol"``; or exponents by unit, ``{"m": 1, "s": -2}``,
+        in which any other name is a base unit of its own. Only dimensions count, so ``"km"`` is
+        ``"m"``. Numbers in a formula are taken to have no units: formulas are then also sought in
+        dimensionless groups, and each number that would need units lengthens a description by 20
+        nats. Give a constant that has units as a column.
+    target_units : str, mapping or sequence of them, optional
+        Units of the target, or of every output; without them the result may have any units, and
+        dimensionless groups are not used. Logits have none.
     time_limit : float
         Seconds after which no new hypotheses are tried.
     random_state : int
@@ -165,9 +111,9 @@ def to_symbolic(
     n_jobs : int, optional
         Processes for the outputs of a network with several; as in scikit-learn, ``-1`` is all
         cores. The formulas are the same for any number.
-    progress : callable, optional
+    progress : callable or "bar", optional
         Called with a dict (``output``, ``stage``, ``tried``, ``seconds``) at every stage, unless
-        there are several processes.
+        there are several processes. ``"bar"`` draws a bar in the terminal instead.
 
     Returns
     -------
@@ -180,33 +126,18 @@ def to_symbolic(
     ValueError
         If shapes do not fit, numbers are not finite, or names are not different.
     TypeError, ValueError
-        If the library is malformed.
+        If the library or units are malformed, or units do not name every column.
     """
     started = time.monotonic()
     functions = resolve_library(library)
-    data = _check(network, X, y, weight, feature_names, task, random_state)
+    data = check_rows(network, X, y, weight, feature_names, task, random_state)
     logits = network.forward(data.X)
-    labels = _labels(classes, logits.shape[1], task)
+    labels = check_labels(classes, logits.shape[1], task)
     n_outputs = logits.shape[1]
-    settings = _Settings(network, data, logits, task, functions, random_state)
-    workers = min(effective_n_jobs(n_jobs), n_outputs)
-    found: list[_Found] = []
-    if workers > 1:
-        seconds = time_limit * workers / n_outputs
-        found = Parallel(n_jobs=workers)(
-            delayed(_find)(settings, output, seconds) for output in range(n_outputs)
-        )
-    else:
-        for output in range(n_outputs):
-            tried = sum(one.n_tried for one in found)
-
-            def report(stage: str, output: int = output, tried: int = tried) -> None:
-                if progress is not None:
-                    passed = time.monotonic() - started
-                    progress({"output": output, "stage": stage, "tried": tried, "seconds": passed})
-
-            left = started + time_limit * (output + 1) / n_outputs - time.monotonic()
-            found.append(_find(settings, output, left, report))
+    dimensions = check_units(data.names, units, target_units, n_outputs, task)
+    settings = _Settings(network, data, logits, task, functions, dimensions, random_state)
+    with reporter(progress, time_limit) as show:
+        found = _find_all(settings, n_outputs, started, time_limit, n_jobs, show)
     formula = SymbolicKAN(
         [one.expression for one in found],
         feature_names=data.names,
@@ -216,6 +147,8 @@ def to_symbolic(
         n_tried=sum(one.n_tried for one in found),
         seconds=time.monotonic() - started,
     )
+    if units is not None:
+        formula.consistent_ = all(one.consistent for one in found)
     _judge(formula, data, logits)
     return formula
 
@@ -225,10 +158,11 @@ class _Settings:
     """What the searches for all outputs share."""
 
     network: KANNetwork
-    data: _Data
+    data: Rows
     logits: Array
     task: str
     library: tuple[Function, ...]
+    units: list[Units | None]
     seed: int
 
 
@@ -240,62 +174,98 @@ class _Found:
     rows: list[FormulaRow]
     n_tried: int
 
+    @property
+    def consistent(self) -> bool:
+        """Whether its units agree."""
+        return any(row.consistent for row in self.rows if row.expression == self.expression)
+
+
+def _find_all(
+    settings: _Settings,
+    n_outputs: int,
+    started: float,
+    time_limit: float,
+    n_jobs: int | None,
+    show: Progress | None,
+) -> list[_Found]:
+    """Search the formulas of all outputs."""
+    workers = min(effective_n_jobs(n_jobs), n_outputs)
+    if workers > 1:
+        seconds = time_limit * workers / n_outputs
+        return list(
+            Parallel(n_jobs=workers)(
+                delayed(_find)(settings, output, seconds) for output in range(n_outputs)
+            )
+        )
+    found: list[_Found] = []
+    for output in range(n_outputs):
+        tried = sum(one.n_tried for one in found)
+
+        def report(stage: str, fitted: int, output: int = output, before: int = tried) -> None:
+            if show is not None:
+                passed, tried = time.monotonic() - started, before + fitted
+                show({"output": output, "stage": stage, "tried": tried, "seconds": passed})
+
+        left = started + time_limit * (output + 1) / n_outputs - time.monotonic()
+        found.append(_find(settings, output, left, report))
+    return found
+
 
 def _find(
     settings: _Settings,
     output: int,
     seconds: float,
-    report: Callable[[str], None] = lambda stage: None,
+    report: Callable[[str, int], None] = lambda stage, fitted: None,
 ) -> _Found:
     """Search the formula of one output."""
     deadline = time.monotonic() + seconds
     data = settings.data
     scalings = [Scaling.of(column) for column in data.X.T]
     columns = [scaling.apply(column) for scaling, column in zip(scalings, data.X.T, strict=True)]
+    units = settings.units[output]
     if settings.task == "regression":
         target = Scaling.of(data.Y[:, output])
-        searches = _regression(settings.network, data, columns, target, output)
+        searches = _regression(settings.network, data, columns, target, output, units)
     else:
         target = Scaling(0.0, 1.0)
-        searches = [_classification(data, columns, settings.logits, output)]
+        searches = [_classification(data, columns, settings.logits, output, units)]
+    shifted = any(scaling.shift for scaling in (target, *scalings))
     best: tuple[float, Search, list[Candidate]] | None = None
     n_tried = 0
     for number, search in enumerate(searches, start=1):
         now = time.monotonic()
         search.deadline = now + (deadline - now) / (len(searches) - number + 1)
-        search.library, search.seed, search.report = settings.library, settings.seed, report
+        search.library, search.seed = settings.library, settings.seed
+
+        def say(stage: str, search: Search = search, before: int = n_tried) -> None:
+            report(stage, before + search.n_tried)
+
+        search.report = say
+        search.grouped = units is not None and not shifted
         ranked = search.run()
         n_tried += search.n_tried
         cost = data_cost(ranked[0].length, search.problem, data.weight)
         if best is None or cost < best[0]:
             best = (cost, search, ranked)
-        if search.explains(0.0):
+        if search.settled():
             break
     if best is None:
         raise RuntimeError("A search must have a noise model.")
     _, search, ranked = best
-    report("writing")
+    report("writing", n_tried)
     expression, rows = shortlist(
         ranked, search, data.X, data.names, data.weight, scalings, target, output, settings.seed
     )
     return _Found(expression, rows, n_tried)
 
 
-def _labels(classes: ArrayLike | None, n_outputs: int, task: str) -> NDArray | None:
-    if task == "regression":
-        return None
-    n_classes = max(2, n_outputs)
-    labels = np.arange(n_classes) if classes is None else np.asarray(classes)
-    if len(labels) != n_classes:
-        raise ValueError(
-            f"classes of to_symbolic must be {n_classes} labels for a network with {n_outputs} "
-            f"outputs. Got {len(labels)}."
-        )
-    return labels
-
-
 def _regression(
-    network: KANNetwork, data: _Data, columns: list[Array], target: Scaling, output: int
+    network: KANNetwork,
+    data: Rows,
+    columns: list[Array],
+    target: Scaling,
+    output: int,
+    units: Units | None,
 ) -> list[Search]:
     """One search for each noise model that may suit."""
     y = target.apply(data.Y[:, output])
@@ -303,14 +273,17 @@ def _regression(
     given = _network_shapes(network, data.X, y, target) if network.widths[-1] == 1 else []
     given = [shape for shape in given if np.isfinite(shape.error)]
     searches = []
-    for problem in noise_models(Problem(columns, y, data.weight, resolution=data.resolution)):
+    exact = Problem(columns, y, data.weight, resolution=data.resolution, units=units)
+    for problem in noise_models(exact):
         left = 2.0 * problem.loss(predicted) / problem.total
         attainable = left if math.isfinite(left) else np.inf
         searches.append(Search(problem, (), 0.0, attainable=attainable, given=given))
     return searches
 
 
-def _classification(data: _Data, columns: list[Array], logits: Array, output: int) -> Search:
+def _classification(
+    data: Rows, columns: list[Array], logits: Array, output: int, units: Units | None
+) -> Search:
     """One class against the rest."""
     if logits.shape[1] == 1:
         positive, logit = data.Y[:, 0] == 1, logits[:, 0]
@@ -321,11 +294,11 @@ def _classification(data: _Data, columns: list[Array], logits: Array, output: in
     # a pseudo-count keeps the logits of separable classes finite
     share = 1.0 / (len(positive) + 2.0)
     target = share + (1.0 - 2.0 * share) * positive
-    problem = Problem(columns, target, data.weight, logistic=True)
+    problem = Problem(columns, target, data.weight, logistic=True, units=units)
     return Search(problem, (), 0.0, surrogate=logit_problem(columns, logit, data.weight))
 
 
-def _judge(formula: SymbolicKAN, data: _Data, logits: Array) -> None:
+def _judge(formula: SymbolicKAN, data: Rows, logits: Array) -> None:
     """Scores of the formula and the network on the data, and what they say."""
     if formula.classes_ is None:
         formula.network_score_ = _r2(data.Y, logits, data.weight)

@@ -71,6 +71,9 @@ class SymbolicKAN:
         determination, or accuracy.
     verdict_ : str
         One sentence on how they compare.
+    consistent_ : bool or None
+        Whether the units of the chosen formulas agree without numbers that have units; None if
+        `to_symbolic` was not given units.
     n_tried_ : int
         Formulas whose constants were fitted to the data.
     seconds_ : float
@@ -98,6 +101,7 @@ class SymbolicKAN:
         self.score_ = float("nan")
         self.network_score_ = float("nan")
         self.verdict_ = ""
+        self.consistent_: bool | None = None
 
     @property
     def complexity_(self) -> int:
@@ -234,7 +238,12 @@ class SymbolicKAN:
             f"{side} = {formula_text(expression)}"
             for side, expression in zip(self._left_sides, self.expressions_, strict=True)
         ]
-        return "\n".join([*lines, self.verdict_] if self.verdict_ else lines)
+        if self.verdict_:
+            lines.append(self.verdict_)
+        if self.consistent_ is not None:
+            agree = "Its units agree" if self.consistent_ else "Some of its numbers need units"
+            lines.append(f"{agree}.")
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         return f"<SymbolicKAN\n{self}>"

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo_kan.symbolic.curves import Curve, fit_curves
+from zoo_kan.symbolic.curve import Curve
+from zoo_kan.symbolic.curves import fit_curves
 from zoo_kan.symbolic.expression import (
     Add,
     Mul,

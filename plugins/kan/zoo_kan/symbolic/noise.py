@@ -4,6 +4,7 @@ Axes: ``n`` rows.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ def noise_models(problem: Problem) -> list[Problem]:
     if not counts.min() > 0.0:
         return [problem]
     counts *= problem.total / counts.sum()
-    relative = Problem(problem.columns, problem.target, counts, resolution=problem.resolution)
+    relative = replace(problem, weight=counts)
     costs = []
     for choice in (problem, relative):
         search = Search(choice, (), math.inf)

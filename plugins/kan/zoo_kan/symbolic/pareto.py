@@ -27,6 +27,8 @@ class FormulaRow:
     description_length : float
         Nats by which formulas are compared; only differences mean something.
     expression : sympy.Expr
+    consistent : bool or None
+        Whether its units agree without a number that has units; None if units were not given.
     """
 
     output: int
@@ -35,6 +37,7 @@ class FormulaRow:
     r2_held_out: float
     description_length: float
     expression: sympy.Expr
+    consistent: bool | None = None
 
 
 def pareto_front(rows: Iterable[FormulaRow]) -> list[FormulaRow]:

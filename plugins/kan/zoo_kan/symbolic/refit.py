@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo_kan.symbolic.expression import Node, evaluate, evaluate_with_slopes
+from zoo_kan.symbolic.units import Units
 
 __all__ = ["RESOLUTION", "Fit", "Problem", "refit"]
 
@@ -21,6 +22,7 @@ Array = NDArray[np.floating]
 
 RESOLUTION = 1e-8  # relative error below which a formula counts as exact
 _ROUNDING = 1e-14
+_NATS_PER_MISFIT = 20.0
 
 
 @dataclass
@@ -38,6 +40,8 @@ class Problem:
         Whether the tree is the logit of class 1.
     resolution : float
         Relative error below which a tree counts as exact.
+    units : Units, optional
+        Of the columns and the target.
     """
 
     columns: Sequence[Array]
@@ -45,6 +49,7 @@ class Problem:
     weight: Array
     logistic: bool = False
     resolution: float = RESOLUTION
+    units: Units | None = None
 
     def __post_init__(self) -> None:
         self.total = float(self.weight.sum())
@@ -69,6 +74,10 @@ class Problem:
             return self.weight * (chance - self.target), self.weight * chance * (1.0 - chance)
         per_row = self.weight / self.scale**2
         return per_row * (value - self.target), per_row
+
+    def price(self, node: Node) -> float:
+        """Nats for the numbers of a tree that must have units."""
+        return 0.0 if self.units is None else _NATS_PER_MISFIT * self.units.misfits(node)
 
     def relative_variance(self, loss: float) -> float:
         """Mean squared error as a part of the target's variance, not below the resolution."""

@@ -20,24 +20,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo_kan.symbolic.descent.descent import descend
+from zoo_kan.symbolic.dimensionless import search_groups
 from zoo_kan.symbolic.expression import (
-    Add,
-    Mul,
-    Node,
     Parameter,
-    Power,
     Variable,
     complexity,
     evaluate,
-    raised,
 )
 from zoo_kan.symbolic.hypotheses import Argument, Tree, formulas, merge, outer_formulas
 from zoo_kan.symbolic.library import Function
-from zoo_kan.symbolic.polynomial import eliminate, monomials
 from zoo_kan.symbolic.pursuit import pursue
 from zoo_kan.symbolic.refit import Fit, Problem, refit
 from zoo_kan.symbolic.residual import is_noise
 from zoo_kan.symbolic.shorten import shorten
+from zoo_kan.symbolic.simple import propose_simple
 from zoo_kan.symbolic.snap import description_length, round_constants
 from zoo_kan.symbolic.structure import (
     Shape,
@@ -51,7 +47,7 @@ __all__ = ["Candidate", "Search"]
 
 Array = NDArray[np.floating]
 
-_FEW_CONSTANTS, _SHORT = 12, 40  # constants and nodes of a formula that may be the last word
+_FEW_CONSTANTS, _SHORT = 12, 60  # constants and nodes of a formula that may be the last word
 _USELESS = 0.1  # what a network leaves that says nothing about the law
 _BELOW, _ABOVE = 0.5, 1.3  # what the law leaves in terms of what the network leaves
 _SHORTENED = 3  # of the best formulas
@@ -96,6 +92,9 @@ class Search:
     given : list of Shape
         Shapes that the network itself has.
     seed : int
+    grouped : bool
+        Whether formulas in dimensionless groups are sought: the problem knows its units, and
+        columns and target are not shifted.
     report : callable
         Called with a short text at every stage.
     """
@@ -107,6 +106,7 @@ class Search:
     attainable: float = np.inf
     given: list[Shape] = field(default_factory=list)
     seed: int = 0
+    grouped: bool = False
     report: Callable[[str], None] = lambda text: None
     candidates: list[Candidate] = field(default_factory=list)
     n_tried: int = 0
@@ -171,7 +171,7 @@ class Search:
             return False  # then the network leaves structure, and nothing says what is noise
         residual = evaluate(node, problem.columns, best.fit.theta) - problem.target
         if is_noise(residual, problem.columns, problem.weight):
-            fit = round_constants(best.fit, problem)
+            fit = shorten(best.fit, problem, self.library)
             self._judgement = len(fit.theta) <= 1
             if fit is not best.fit:
                 self._judged = Candidate(fit, description_length(fit, problem), best.origin)
@@ -183,7 +183,7 @@ class Search:
         self.try_tree((Parameter(0), np.array([self.start_value()])), "constant")
         arguments = self.arguments()
         if arguments and np.ptp(self.problem.target) > 0.0 and len(self.problem.target) >= 4:
-            for stage in (self.simple, self.descend, self.explore):
+            for stage in (self.group, self.simple, self.descend, self.explore):
                 if self.settled():
                     break
                 try:
@@ -212,66 +212,12 @@ class Search:
     def simple(self, arguments: Sequence[Argument]) -> None:
         """Straight lines, polynomials, power laws."""
         self.report("simple formulas")
-        ranked = sorted(arguments, key=lambda a: -self._correlation(a.values))
-        line = Add((Mul((Parameter(0), ranked[0].node)), Parameter(1)))
-        self.try_tree((line, np.array([0.0, self.start_value()])), "linear")
-        few = ranked[: max(1, min(40, len(self.problem.target) // 6))]
-        self.polynomial(few, 1)
-        for degree in (2, 3):
-            if 1 < len(arguments) <= (8 if degree == 2 else 4):
-                self.polynomial(arguments, degree)
-        if not self.problem.logistic:
-            self.power_law(arguments)
+        propose_simple(self, arguments)
 
-    def _correlation(self, values: Array) -> float:
-        weight = self.target.weight / self.target.weight.sum()
-        u = values - weight @ values
-        v = self.target.target - weight @ self.target.target
-        size = float(np.sqrt((weight @ u**2) * (weight @ v**2)))
-        return abs(float(weight @ (u * v))) / size if size > 0.0 else 0.0
-
-    def power_law(self, arguments: Sequence[Argument]) -> None:
-        """``c * prod_k u_k ** p_k`` through logarithms, for data of one sign."""
-        y = self.problem.target
-        if not (y.min() > 0.0 or y.max() < 0.0) or any(a.values.min() <= 0.0 for a in arguments):
-            return
-        if len(y) < 2 * len(arguments) + 3:
-            return
-        logs = np.column_stack([*(np.log(a.values) for a in arguments), np.ones(len(y))])
-        root = np.sqrt(self.problem.weight)
-        coef = np.linalg.lstsq(logs * root[:, None], np.log(np.abs(y)) * root, rcond=None)[0]
-        factors = tuple(Power(a.node, Parameter(j)) for j, a in enumerate(arguments))
-        with np.errstate(over="ignore"):
-            scale = np.sign(y[0]) * np.exp(coef[-1])
-        tree = Mul((Parameter(len(arguments)), *factors))
-        self.try_tree((tree, np.array([*coef[:-1], scale])), "power law")
-
-    def polynomial(self, arguments: Sequence[Argument], degree: int) -> None:
-        """Polynomial in all arguments; terms that do not pay are left out."""
-        n, k = len(self.problem.target), len(arguments)
-        powers = [exponents for total in range(1, degree + 1) for exponents in monomials(k, total)]
-        if len(powers) > 1 and len(powers) + 1 > min(max(n // 4, 2), 60):
-            return
-        units = [float(np.abs(a.values).max()) for a in arguments]
-        values = [a.values / unit for a, unit in zip(arguments, units, strict=True)]
-        table = [
-            np.prod([v**e for v, e in zip(values, ex, strict=True) if e], axis=0) for ex in powers
-        ]
-        chosen, coef = eliminate(np.column_stack([np.ones(n), *table]), self.target)
-        terms: list[Node] = []
-        theta: list[float] = []
-        for place, index in enumerate(chosen):
-            exponents = powers[index - 1] if index else (0,) * k
-            unit = float(np.prod([u**e for u, e in zip(units, exponents, strict=True)]))
-            factors = [
-                argument.node if exponent == 1 else raised(argument.node, exponent)
-                for argument, exponent in zip(arguments, exponents, strict=True)
-                if exponent
-            ]
-            theta.append(float(coef[place] / unit))
-            terms.append(Mul((Parameter(place), *factors)) if factors else Parameter(place))
-        if any(chosen):
-            self.try_tree((Add(tuple(terms)), np.array(theta)), "polynomial")
+    def group(self, arguments: list[Argument]) -> None:
+        """Formulas in dimensionless numbers."""
+        if self.grouped:
+            search_groups(self)
 
     def descend(self, arguments: list[Argument]) -> None:
         """Formulas from symmetries and algebraic relations."""

@@ -89,6 +89,7 @@ def shortlist(
             _held_out(candidate, problem, weight, seed),
             candidate.length,
             expression,
+            None if problem.units is None else not problem.units.misfits(candidate.fit.node),
         )
         if not math.isfinite(row.r2):
             continue

@@ -111,6 +111,7 @@ def description_length(fit: Fit, problem: Problem) -> float:
         + float(parameter_costs(fit, problem).sum())
         + rounds
         + NATS_PER_NODE * complexity(fit.node)
+        + problem.price(fit.node)
     )
 
 
@@ -153,6 +154,9 @@ def round_constants(fit: Fit, problem: Problem) -> Fit:
                 gain = costs[index] - nats - 0.5 * distance**2
                 if number.value == 0.0:
                     gain += 4.0 * NATS_PER_NODE
+                if problem.units is not None:
+                    rounded = substitute(current.node, {Parameter(index): number})
+                    gain += problem.price(current.node) - problem.price(simplify(rounded))
                 if (index, number.value) not in refused and gain > 0.0:
                     moves.append((gain, index, number))
         moves.sort(key=lambda move: -move[0])

@@ -46,6 +46,7 @@ _MUCH = 0.05  # share of the error that a guess may leave if the surrogate is no
 _BETTER = 0.7  # by this factor
 _TRIALS = 6  # merges that are verified
 _SOME = 0.85
+_NOISE_FLOOR = 0.8  # of the noise that the network leaves, below which no error lies
 _HOPELESS = 0.1  # error from which a surrogate says nothing
 
 
@@ -162,7 +163,7 @@ class _Descent:
 
     def best_guess(self, task: Task, reductions: Iterable[Reduction], share: float) -> Task | None:
         """The reduced task that has the best surrogate, if it is clearly better than before."""
-        if task.law is None:
+        if task.law is None or self.in_the_noise(task, share * task.law.error):
             return None
         best: Task | None = None
         reached = share * task.law.error
@@ -178,6 +179,14 @@ class _Descent:
                 if reached < 1e-3 * task.law.error:
                     break
         return best
+
+    def in_the_noise(self, task: Task, error: float) -> bool:
+        """Whether no surrogate of noisy values can come down to an error."""
+        law, search = task.law, self.search
+        if law is None or not law.noisy or law.view != "identity":
+            return False
+        variance = search.attainable * search.problem.scale**2
+        return error < _NOISE_FLOOR * task.noise(variance, search.problem.columns)
 
     def merged(self, task: Task) -> Task | None:
         """The task with a pair of arguments merged into one."""

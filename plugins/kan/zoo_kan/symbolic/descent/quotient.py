@@ -86,7 +86,7 @@ class _Equation:
         weight = np.where(np.isfinite(weight), weight, 0.0)
         if not weight.max() > 0.0:
             return None
-        weight = np.minimum(weight, 10.0 * np.quantile(weight, 0.9))  # noise decides on the rest
+        weight = _capped(weight)  # noise decides on the rest
         table = np.concatenate([monomials, monomials * transformed[:, None]], axis=1)
         sizes = np.sqrt(weight @ table**2 / weight.sum())
         if not (np.isfinite(sizes).all() and (sizes > 0.0).all()):
@@ -111,7 +111,7 @@ class _Equation:
                 weight = self.weight / denominator**2
                 if not np.isfinite(weight).all():
                     break
-                weight = np.minimum(weight, np.quantile(weight, 0.9) * 10.0)
+                weight = _capped(weight)
                 gram = (columns * weight[:, None]).T @ columns
                 unit = float(np.trace(gram)) / len(gram)
                 try:
@@ -155,7 +155,7 @@ class _Equation:
             size = np.abs(denominator)
             size = np.maximum(size, _FAINTEST * size.max())
             weight = self.weight / size**2
-            weight = np.minimum(weight, 10.0 * np.quantile(weight, 0.9))
+            weight = _capped(weight)
             # the mean of Q over the denominator before is held: Q cannot vanish to fit all
             means = self.counts @ (self.bottom * (np.sign(denominator) / size)[:, None]) / total
             if not abs(means[anchor - m]) > _FAINTEST * np.abs(means).max():
@@ -165,15 +165,22 @@ class _Equation:
             columns[:, m:-1] -= np.outer(self.table[:, anchor], share)
             columns = columns[:, [*others, -1]] * np.sqrt(weight)[:, None]
             gram = columns.T @ columns
+            numerator = [*range(m), -1]
             found = [
                 (left / total, [others[c] for c in chosen])
-                for left, chosen in (*_floating(gram, _MOST_TERMS), *_backward(gram, _MOST_TERMS))
+                for left, chosen in (
+                    *_floating(gram, _MOST_TERMS),
+                    *_backward(gram, _MOST_TERMS),
+                    # columns of Q hold the noise of the target, which lets them explain it
+                    *([] if last else _floating(gram[np.ix_(numerator, numerator)], _MOST_TERMS)),
+                )
             ]
             if not found:
                 return
             if last:
                 yield from found
                 return
+            yield from (row for row in found if all(c < m for c in row[1]))
             best = min(
                 found, key=lambda row: 0.5 * total * math.log(row[0] + 1e-300) + 5.0 * len(row[1])
             )[1]
@@ -182,6 +189,12 @@ class _Equation:
                 return
             below = [i for i, c in enumerate(best) if c >= m]
             denominator = self._denominator(best, anchor, solved[1], below)
+
+
+def _capped(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights no larger than ten times what a tenth of them exceeds."""
+    place = int(0.9 * (len(weight) - 1))
+    return np.minimum(weight, 10.0 * float(np.partition(weight, place)[place]))
 
 
 def _backward(gram: Array, most: int) -> list[tuple[float, list[int]]]:

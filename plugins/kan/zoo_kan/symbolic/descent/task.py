@@ -54,6 +54,15 @@ class Task:
         """Whether the surrogate leaves noise rather than structure."""
         return self.law is not None and self.law.noisy
 
+    def noise(self, variance: float, columns: Sequence[Array]) -> float:
+        """Part of the values' variance that is noise, if the law's has ``variance``."""
+        slope = self.slope(columns)
+        if slope is None:
+            return 0.0
+        with np.errstate(all="ignore"):
+            part = variance * float(np.mean(slope**-2.0)) / float(np.var(self.values))
+        return part if np.isfinite(part) else 0.0
+
     def divided(self, factor: Argument, arguments: list[Argument]) -> "Task | None":
         """The task for ``values / factor``, or None where that is not finite."""
         with np.errstate(all="ignore"):

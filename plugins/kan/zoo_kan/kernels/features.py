@@ -81,12 +81,12 @@ def plain_features(
     # what is not a number falls into the first interval
     cell = torch.where(known >= 1.0, known.floor(), 0.0).clamp(max=grid - 1.0)
     below, above = excess.clamp(max=0.0), excess.clamp(min=0.0)
-    weights = []
-    for weight, low, high in zip(
-        piece_weights(inside - cell, order), *end_slopes(order), strict=True
-    ):
-        weight = weight + below * low if low else weight
-        weights.append(weight + above * high if high else weight)
+    weights = piece_weights(inside - cell, order)
+    for m, (low, high) in enumerate(zip(*end_slopes(order), strict=True)):
+        if low:
+            weights[m] = weights[m] + below * low
+        if high:
+            weights[m] = weights[m] + above * high
     unrolled = torch.compiler.is_compiling() and grid + order <= UNROLLED
     return (_selected if unrolled else _scattered)(cell, weights, base_feature(x, base), grid)
 

@@ -44,8 +44,11 @@ def _fill(features: Tensor, x: Tensor, cells: Cells, base: str) -> None:
     nodes = x.shape[1]
     features.zero_()
     places, flat = cells.places.view(-1), features.view(-1)
+    # numbers of two bytes are scattered two to three times faster as integers
+    kind = torch.int16 if features.element_size() == 2 else features.dtype
     for m, weight in enumerate(cells.weights()):
-        flat[m * nodes :].scatter_(0, places, weight.to(features.dtype).view(-1))
+        values = weight.to(features.dtype).view(kind).view(-1)
+        flat.view(kind)[m * nodes :].scatter_(0, places, values)
     if base == "silu" and x.dtype == features.dtype:
         torch.ops.aten.silu.out(x, out=features[:, -1])
     elif base != "none":

@@ -3,8 +3,11 @@
 All networks get the same rows, mean squared error, float32 and ``torch.optim.Adam(foreach=True)``.
 The perceptrons have SiLU between linear layers: one as wide as the KAN (``equal width``), one with
 hidden layers wide enough for as many parameters (``equal parameters``, what the ratios divide by,
-compiled by compiled). Rounds are interleaved, so that a busy moment hits all of them, and each
-figure is the best of its rounds. On a CPU it is the processor time of the one thread that works;
+compiled by compiled). Rounds are short and interleaved, so that a busy moment hits all of them.
+Times are the least of all rounds. Ratios of steps are given twice: of the least times, and the
+median over rounds, with quartiles, of the ratio within each round; where the two differ the machine
+was busy. ``saved`` is what a forward pass leaves for the backward pass, the features in the layers'
+work memory among it. On a CPU it is the processor time of the one thread that works;
 ``--clock wall`` measures elapsed time instead, which other work on the machine makes longer. On a
 GPU (``--device cuda``) elapsed time is measured between synchronisations.
 
@@ -19,7 +22,7 @@ GPU (``--device cuda``) elapsed time is measured between synchronisations.
 Liu et al. (2024, arXiv 2404.19756) give KANs as typically 10 times slower to train than
 perceptrons; that is the claim to be measured. The last line is JSON.
 
-    python benchmarks/kan/speed.py [--rounds 9] [--peers] [--no-compile] [--device cuda]
+    python benchmarks/kan/speed.py [--rounds 25] [--peers] [--no-compile] [--device cuda]
         [--clock wall] [--threads 1] [--cases 0 1]
 """
 
@@ -37,7 +40,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo_kan.layer import KANModule
+from zoo_kan.layer import KANLayer, KANModule
 from zoo_kan.network import EdgeLayer
 
 CASES = [
@@ -47,7 +50,7 @@ CASES = [
     ([4, 5, 1], 5, 1024),
 ]
 ORDER = 3
-SLICE = 0.05  # seconds that one figure of one round takes, at least one call
+SLICE = 0.03  # seconds that one figure of one round takes, at least one call
 
 
 def edge_layers(widths: list[int], grid: int) -> list[EdgeLayer]:
@@ -127,7 +130,7 @@ class Contender:
     def __init__(self, name: str, module: nn.Module, x: Tensor, y: Tensor) -> None:
         self.name, self.module = name, module
         self.x, self.y = x, y
-        self.best = dict.fromkeys(("forward", "both", "step"), float("inf"))
+        self.seconds: dict[str, list[float]] = {"forward": [], "both": [], "step": []}
         parameters = [p for p in module.parameters() if p.requires_grad]
         self.n_parameters = sum(p.numel() for p in parameters)
         self.optimiser = torch.optim.Adam(parameters, lr=1e-3, foreach=True)
@@ -163,7 +166,8 @@ class Contender:
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             out = self.module(self.x)
         del out
-        return sum(kept.values())
+        layers = [module for module in self.module.modules() if isinstance(module, KANLayer)]
+        return sum(kept.values()) + sum(layer.work.nbytes for layer in layers)
 
 
 class Clock:
@@ -231,7 +235,7 @@ def contenders(
 
 
 def measure(entrants: dict[str, Contender], clock: Clock, rounds: int) -> dict[str, float]:
-    """Fill in the best times; returns the seconds of every first step, compilation included."""
+    """Fill in all rounds' times; returns the seconds of every first step, compilation included."""
     first = {}
     for name, entrant in entrants.items():
         start = time.perf_counter()
@@ -243,7 +247,7 @@ def measure(entrants: dict[str, Contender], clock: Clock, rounds: int) -> dict[s
     for _ in range(rounds):
         for kind in ("forward", "both", "step"):
             for entrant in entrants.values():
-                entrant.best[kind] = min(entrant.best[kind], clock.time(getattr(entrant, kind)))
+                entrant.seconds[kind].append(clock.time(getattr(entrant, kind)))
     return first
 
 
@@ -255,25 +259,29 @@ def report(widths: list[int], grid: int, rows: int, options: argparse.Namespace)
     print(f"\n{widths}, grid {grid}, {rows} rows")
     print(
         f"{'':30}{'parameters':>11}{'forward':>10}{'+ backward':>11}{'step':>9} us"
-        f"{'/equal p.':>11}{'/equal w.':>10}{'saved':>9} MB{'first':>8} s"
+        f"{'/equal p.':>11}{'median (quartiles)':>21}{'/equal w.':>10}{'saved':>9} MB{'first':>8} s"
     )
-    narrow = entrants["perceptron, equal width"].best["step"]
+    narrow = min(entrants["perceptron, equal width"].seconds["step"])
     table = {}
     for name, entrant in entrants.items():
         compiled = name.endswith("compiled")
         base = entrants["perceptron compiled" if compiled else "perceptron, equal parameters"]
-        ratio = entrant.best["step"] / base.best["step"]
+        steps, base_steps = (np.array(each.seconds["step"]) for each in (entrant, base))
+        ratio = steps.min() / base_steps.min()
+        quarter, median, three_quarters = np.quantile(steps / base_steps, [0.25, 0.5, 0.75])
         saved = None if compiled else entrant.saved() / 1e6
-        times = [entrant.best[kind] * 1e6 for kind in ("forward", "both", "step")]
+        times = [min(entrant.seconds[kind]) * 1e6 for kind in ("forward", "both", "step")]
         print(
             f"{name:30}{entrant.n_parameters:11d}{times[0]:10.0f}{times[1]:11.0f}{times[2]:9.0f}"
-            f"   {ratio:11.2f}{entrant.best['step'] / narrow:10.1f}"
-            f"{'-' if saved is None else format(saved, '.1f'):>9}   {first[name]:8.1f}",
+            f"   {ratio:11.2f}{median:9.2f} ({quarter:.2f}-{three_quarters:.2f})"
+            f"{steps.min() / narrow:10.1f}{'-' if saved is None else format(saved, '.1f'):>9}"
+            f"   {first[name]:8.1f}",
             flush=True,
         )
         table[name] = {
             "us": [round(t, 1) for t in times],
             "step_ratio": round(ratio, 3),
+            "step_ratio_quartiles": [round(q, 3) for q in (quarter, median, three_quarters)],
             "saved_mb": saved,
         }
     return {"widths": widths, "grid": grid, "rows": rows, "networks": table}
@@ -281,7 +289,7 @@ def report(widths: list[int], grid: int, rows: int, options: argparse.Namespace)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--cases", type=int, nargs="*", default=range(len(CASES)))
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--no-compile", dest="compile", action="store_false")

@@ -6,10 +6,15 @@ import torch
 from scipy.interpolate import BSpline
 
 from zoo_kan import spline
-from zoo_kan.kernels import UNROLLED, SplineProduct, plain_product, product
+from zoo_kan.kernels import UNROLLED, SplineProduct, Work, plain_product, product
 from zoo_kan.kernels.pieces import end_slopes, piece_weights
 
-FORMS = {"fused": SplineProduct.apply, "plain": plain_product}
+
+def fused(*args, work=None):
+    return SplineProduct.apply(*args, work or Work())
+
+
+FORMS = {"fused": fused, "plain": plain_product}
 
 
 def arguments(grid, order, base="silu", rows=64, n_in=3, n_out=2, seed=0, spread=1.0):
@@ -105,7 +110,7 @@ def test__fused__any_order__passes_gradcheck_and_gradgradcheck(order, spread):
     inputs = tuple(tensor.requires_grad_() for tensor in args[:3])
 
     def function(*tensors):
-        return SplineProduct.apply(*tensors, *args[3:])
+        return fused(*tensors, *args[3:])
 
     assert torch.autograd.gradcheck(function, inputs)
     assert torch.autograd.gradgradcheck(function, inputs)
@@ -114,7 +119,7 @@ def test__fused__any_order__passes_gradcheck_and_gradgradcheck(order, spread):
 def test__fused__second_derivative_by_inputs__equals_scipy():
     args = arguments(6, 4, base="none")
     x = args[0].requires_grad_()
-    out = SplineProduct.apply(*args)
+    out = fused(*args)
     (first,) = torch.autograd.grad(out[:, 0].sum(), x, create_graph=True)
     (second,) = torch.autograd.grad(first.sum(), x)
     plain = [tensor.detach() for tensor in args[:5]]
@@ -143,7 +148,7 @@ def test__fused__more_rows_than_one_block__same_numbers_and_nothing_kept(monkeyp
         args[:3] = [tensor.requires_grad_() for tensor in args[:3]]
         kept = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
-            out = SplineProduct.apply(*args)
+            out = fused(*args)
         (out**2).sum().backward()
         kept_numbers = sum(tensor.numel() for tensor in kept)
         return kept_numbers, [out.detach(), *(tensor.grad for tensor in args[:3])]
@@ -151,19 +156,51 @@ def test__fused__more_rows_than_one_block__same_numbers_and_nothing_kept(monkeyp
     whole, expected = run()
     monkeypatch.setattr(product, "BLOCK", 9 * 3 * 8)
     blocked, ours = run()
-    assert whole - blocked == 50 * 3 * (9 + 2)
+    assert whole - blocked == 50 * 3 * 2
     for mine, theirs in zip(ours, expected, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
 
 
-def test__fused__inputs_without_gradient__keeps_the_features_only():
+def test__fused__inputs_without_gradient__keeps_nothing_but_the_arguments():
     args = arguments(5, 3, rows=50)
     args[1].requires_grad_()
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
-        SplineProduct.apply(*args)
-    assert kept.count((50, 9, 3)) == 1
-    assert len(kept) == 6
+        fused(*args)
+    assert len(kept) == 5
+
+
+def gradients(out, args):
+    return torch.autograd.grad((out**2).sum(), args[:3], retain_graph=True)
+
+
+@pytest.mark.parametrize("n_out", [2, product.FEW])
+@pytest.mark.parametrize("spread", [0.9, 2.0], ids=["inside", "outside too"])
+def test__fused__work_memory_overwritten_before_the_backward_pass__same_gradients(n_out, spread):
+    work = Work()
+    first, second = (
+        [
+            *(tensor.requires_grad_() for tensor in args[:3]),
+            *args[3:],
+        ]
+        for args in (arguments(5, 3, n_out=n_out, spread=spread, seed=seed) for seed in (0, 1))
+    )
+    outs = [fused(*args, work=work) for args in (first, second)]
+    for _ in range(2):
+        for out, args in zip(outs, (first, second), strict=True):
+            expected = gradients(plain_product(*args), args)
+            for ours, theirs in zip(gradients(out, args), expected, strict=True):
+                torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test__fused__more_inputs_and_outputs_than_taken_at_once__equals_plain(monkeypatch, rows):
+    monkeypatch.setattr(product, "WIDE", 3)
+    args = arguments(5, 3, rows=rows, n_out=product.FEW, spread=1.5)
+    args[:3] = [tensor.requires_grad_() for tensor in args[:3]]
+    expected = gradients(plain_product(*args), args)
+    for ours, theirs in zip(gradients(fused(*args), args), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("form", FORMS)

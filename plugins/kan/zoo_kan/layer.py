@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo_kan.kernels import SplineProduct, plain_features, plain_product
+from zoo_kan.kernels import SplineProduct, Work, plain_features, plain_product
 from zoo_kan.network import EdgeLayer
 
 __all__ = ["KANLayer", "KANModule"]
@@ -48,6 +48,8 @@ class KANLayer(nn.Module):
         Ends of the grids.
     mask : buffer of shape (o, 1, i)
         0 where an edge is pruned.
+    work : Work
+        Memory for features, kept from one pass to the next; copies and pickles have their own.
 
     Notes
     -----
@@ -78,6 +80,7 @@ class KANLayer(nn.Module):
         self.register_buffer("upper", tensor(layer.upper, grid_dtype))
         self.register_buffer("mask", tensor(layer.mask)[:, None, :])
         self._pruned = not layer.mask.all()
+        self.work = Work()
         self.register_load_state_dict_pre_hook(_join_weights)
         self.register_load_state_dict_post_hook(_look_for_pruned)
 
@@ -156,13 +159,12 @@ class KANLayer(nn.Module):
         They have the dtype of the weights, or that of ``torch.autocast`` inside of it.
         """
         fused = self.fused and not torch.compiler.is_compiling()
-        product = SplineProduct.apply if fused else plain_product
         weights: Tensor = self.weights()
         bias: Tensor = self.bias
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
             weights, bias = weights.to(dtype), bias.to(dtype)
-        return product(
+        arguments = (
             x,
             weights,
             bias,
@@ -172,6 +174,9 @@ class KANLayer(nn.Module):
             self.order,
             self.base,
         )
+        if fused:
+            return cast(Tensor, SplineProduct.apply(*arguments, self.work))
+        return plain_product(*arguments)
 
 
 def _join_weights(

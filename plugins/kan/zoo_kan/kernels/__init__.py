@@ -10,12 +10,14 @@ from zoo_kan.kernels.cells import Cells
 from zoo_kan.kernels.features import UNROLLED, plain_features, plain_product
 from zoo_kan.kernels.pieces import piece_weights
 from zoo_kan.kernels.product import BLOCK, SplineProduct
+from zoo_kan.kernels.work import Work
 
 __all__ = [
     "BLOCK",
     "UNROLLED",
     "Cells",
     "SplineProduct",
+    "Work",
     "piece_weights",
     "plain_features",
     "plain_product",

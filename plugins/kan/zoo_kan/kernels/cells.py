@@ -25,7 +25,8 @@ class Cells:
         Distance to the knot below in grid intervals, 0 to 1; not a number where the input is none.
     places : int64 Tensor of shape (n, i)
         Where the first basis function that is not zero lies in a flat block of features
-        (n, c, i), ``c = grid + order + 1``. The next one lies ``i`` numbers further on.
+        (n, c, i), ``c = grid + order + 1``. The next one lies ``i`` numbers further on. So do the
+        derivatives, of which there is one less.
     excess : Tensor of shape (n, i) or None
         Distance to the grid in grid intervals, negative below it; None if all inputs are inside.
     grid, order : int
@@ -68,18 +69,13 @@ class Cells:
                 weight.add_(above, alpha=high)
         return weights
 
-    def slope_places(self) -> Tensor:
-        """Places (n, i) in a block (n, c - 1, i), one basis function less in every row."""
-        rows, nodes = self.t.shape
-        return self.places - torch.arange(0, rows * nodes, nodes, device=self.t.device)[:, None]
-
 
 def _all_inside(position: Tensor, grid: int) -> bool:
     """Whether tangents can be left out; not asked where one would have to wait for the answer."""
     if position.device.type != "cpu" or position.numel() == 0:
         return False
     lowest, highest = torch.aminmax(position)
-    return bool(lowest >= 0.0) and bool(highest < grid)
+    return lowest.item() >= 0.0 and highest.item() < grid
 
 
 def _places(cell: Tensor, n_features: int) -> Tensor:

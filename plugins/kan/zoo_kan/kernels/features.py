@@ -25,8 +25,8 @@ def base_feature(x: Tensor, base: str) -> Tensor:
     return x if base == "linear" else torch.zeros_like(x)
 
 
-def _selected(cell: Tensor, weights: list[Tensor], grid: int) -> Tensor:
-    """Basis functions (n, b, i), each chosen from ``weights`` by the number of the interval."""
+def _selected(cell: Tensor, weights: list[Tensor], base: Tensor, grid: int) -> Tensor:
+    """Features (n, c, i), each basis function chosen from ``weights`` by the interval's number."""
     order = len(weights) - 1
     columns = []
     for column in range(grid + order):
@@ -35,16 +35,18 @@ def _selected(cell: Tensor, weights: list[Tensor], grid: int) -> Tensor:
         for m in range(first + 1, last + 1):
             total = total + torch.where(cell == column - m, weights[m], 0.0)
         columns.append(total)
-    return torch.stack(columns, dim=1)
+    # one stack of all: a stack within a concatenation would be written to memory twice
+    return torch.stack([*columns, base], dim=1)
 
 
-def _scattered(cell: Tensor, weights: list[Tensor], grid: int) -> Tensor:
+def _scattered(cell: Tensor, weights: list[Tensor], base: Tensor, grid: int) -> Tensor:
     """The same as `_selected`, with zeros first and then only what is not zero."""
     rows, nodes = cell.shape
     order = len(weights) - 1
     places = torch.arange(order + 1, device=cell.device)[:, None] + cell.long()[:, None, :]
-    empty = cell.new_zeros(rows, grid + order, nodes)
-    return empty.scatter(1, places, torch.stack(weights, dim=1))
+    last = places.new_full((rows, 1, nodes), grid + order)
+    empty = cell.new_zeros(rows, grid + order + 1, nodes)
+    return empty.scatter(1, torch.cat([places, last], dim=1), torch.stack([*weights, base], dim=1))
 
 
 def plain_features(
@@ -75,17 +77,18 @@ def plain_features(
     position = (x - lower) * per_interval
     inside = position.clamp(0.0, float(grid))
     excess = position - inside
-    cell = inside.detach().floor().nan_to_num(0.0).clamp(max=grid - 1.0)
+    known = inside.detach()
+    # what is not a number falls into the first interval
+    cell = torch.where(known >= 1.0, known.floor(), 0.0).clamp(max=grid - 1.0)
     below, above = excess.clamp(max=0.0), excess.clamp(min=0.0)
-    weights = [
-        weight + below * low + above * high
-        for weight, low, high in zip(
-            piece_weights(inside - cell, order), *end_slopes(order), strict=True
-        )
-    ]
+    weights = piece_weights(inside - cell, order)
+    for m, (low, high) in enumerate(zip(*end_slopes(order), strict=True)):
+        if low:
+            weights[m] = weights[m] + below * low
+        if high:
+            weights[m] = weights[m] + above * high
     unrolled = torch.compiler.is_compiling() and grid + order <= UNROLLED
-    splines = (_selected if unrolled else _scattered)(cell, weights, grid)
-    return torch.cat([splines, base_feature(x, base)[:, None, :]], dim=1)
+    return (_selected if unrolled else _scattered)(cell, weights, base_feature(x, base), grid)
 
 
 def plain_product(

@@ -18,31 +18,61 @@ from torch import Tensor
 from zoo_kan.kernels.cells import Cells
 from zoo_kan.kernels.features import base_feature, plain_product
 from zoo_kan.kernels.pieces import piece_weights
+from zoo_kan.kernels.work import Work
 
 __all__ = ["BLOCK", "SplineProduct"]
 
 BLOCK = 2**21
-"""Features of so many numbers are kept for the backward pass. Beyond that, rows are taken in blocks
-of this size and their features computed once more in the backward pass, so that memory grows like
-that of a layer of numbers."""
+"""Features of so many numbers stay in memory for the backward pass. Beyond that, rows are taken in
+blocks of this size and their features computed once more in the backward pass, so that memory grows
+like that of a layer of numbers."""
+FEW = 32
+"""With fewer output nodes the product is twice as fast the other way round."""
+WIDE = 256
+"""From so many input nodes on, the gradient by the weights is taken feature by feature: the rows of
+all features together lie so far apart that the processor waits for them."""
 
 
 def _blocks(x: Tensor, weight: Tensor) -> list[slice]:
     """Rows of ``x`` (n, i) in blocks whose features have at most `BLOCK` numbers."""
-    size = max(1, BLOCK // max(1, weight[0].numel()))
+    size = max(1, BLOCK // max(1, weight.shape[1] * weight.shape[2]))
     return [slice(start, start + size) for start in range(0, max(1, len(x)), size)]
 
 
-def _features(x: Tensor, cells: Cells, base: str) -> Tensor:
-    """Features (n, c, i) of a block of rows."""
+def _fill(features: Tensor, x: Tensor, cells: Cells, base: str) -> None:
+    """Write the features of a block of rows to ``features`` (n, c, i)."""
     nodes = x.shape[1]
-    features = x.new_zeros(len(x), cells.grid + cells.order + 1, nodes)
+    features.zero_()
     places, flat = cells.places.view(-1), features.view(-1)
+    # numbers of two bytes are scattered two to three times faster as integers
+    kind = torch.int16 if features.element_size() == 2 else features.dtype
     for m, weight in enumerate(cells.weights()):
-        flat[m * nodes :].scatter_(0, places, weight.view(-1))
-    if base != "none":
+        values = weight.to(features.dtype).view(kind).view(-1)
+        flat.view(kind)[m * nodes :].scatter_(0, places, values)
+    if base == "silu" and x.dtype == features.dtype:
+        torch.ops.aten.silu.out(x, out=features[:, -1])
+    elif base != "none":
         features[:, -1] = base_feature(x, base)
-    return features
+
+
+def _apply(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Output nodes (n, o) of features (n, c, i): ``weight`` is (o, c, i), ``bias`` (o,)."""
+    rows, columns = features.flatten(1), weight.flatten(1)
+    if len(weight) < FEW:
+        return torch.addmm(bias[:, None], columns, rows.T).T.contiguous()
+    return torch.addmm(bias, rows, columns.T)
+
+
+def _weight_gradient(gradient: Tensor, features: Tensor) -> Tensor:
+    """Gradient (o, c, i) of output gradients (n, o) and features (n, c, i)."""
+    rows, columns, nodes = features.shape
+    outputs = gradient.shape[1]
+    if nodes < WIDE or outputs < FEW:
+        return (gradient.T @ features.flatten(1)).view(outputs, columns, nodes)
+    result = features.new_empty(outputs, columns, nodes)
+    each = gradient.T.expand(columns, outputs, rows)
+    torch.bmm(each, features.transpose(0, 1), out=result.transpose(0, 1))
+    return result
 
 
 def _slopes(weight: Tensor) -> Tensor:
@@ -53,28 +83,30 @@ def _slopes(weight: Tensor) -> Tensor:
 def _input_gradient(
     x: Tensor, cells: Cells, mixed: Tensor, per_interval: Tensor, base: str
 ) -> Tensor:
-    """Gradient (n, i) from ``mixed``: output gradients times `_slopes`, (n, c - 1, i)."""
+    """Gradient (n, i) from ``mixed`` (n, c, i): output gradients times `_slopes`, then anything."""
     nodes = x.shape[1]
-    places, flat = cells.slope_places().view(-1), mixed.view(-1)
+    places, flat = cells.places.view(-1), mixed.view(-1)
     total: Tensor | None = None
     for m, weight in enumerate(piece_weights(cells.t, cells.order - 1)):
-        picked = flat[m * nodes :].index_select(0, places).view(x.shape).mul_(weight)
-        total = picked if total is None else total.add_(picked)
+        picked = flat[m * nodes :].index_select(0, places).view(x.shape)
+        total = weight.mul_(picked) if total is None else total.addcmul_(weight, picked)
     assert total is not None
     total.mul_(per_interval)
     if base == "silu":
-        total.add_(torch.ops.aten.silu_backward(mixed[:, -1], x))
+        total.add_(torch.ops.aten.silu_backward(mixed[:, -2].to(x.dtype), x))
     elif base == "linear":
-        total.add_(mixed[:, -1])
+        total.add_(mixed[:, -2])
     return total
 
 
 class SplineProduct(torch.autograd.Function):
     """Output nodes of a layer of edges.
 
-    ``SplineProduct.apply`` takes what `zoo_kan.kernels.plain_product` takes and returns the same
-    numbers. First derivatives are written by hand; where derivatives of these are asked for
-    (``create_graph=True``), `plain_product` is differentiated instead.
+    ``SplineProduct.apply`` takes what `zoo_kan.kernels.plain_product` takes and a `Work`, and
+    returns the same numbers. The features of the latest forward pass stay in that work memory; the
+    backward pass of an earlier one computes its own once more. First derivatives are written by
+    hand; where derivatives of these are asked for (``create_graph=True``), `plain_product` is
+    differentiated instead.
     """
 
     @staticmethod
@@ -88,22 +120,25 @@ class SplineProduct(torch.autograd.Function):
         grid: int,
         order: int,
         base: str,
+        work: Work,
     ) -> Tensor:
-        """Values (n, o); keeps the features if they fit into one block."""
-        ctx.grid, ctx.order, ctx.base = grid, order, base
-        rows_of_weights, blocks = weight.flatten(1), _blocks(x, weight)
+        """Values (n, o); the features stay in ``work`` if they fit into one block."""
+        ctx.grid, ctx.order, ctx.base, ctx.work = grid, order, base, work
+        blocks = _blocks(x, weight)
         results = []
         for rows in blocks:
             nodes = x[rows].to(lower.dtype)
             cells = Cells.locate(nodes, lower, per_interval, grid=grid, order=order)
-            features = _features(nodes, cells, base).to(weight.dtype)
-            # with few outputs twice as fast as the product the other way round
-            results.append(torch.addmm(bias[:, None], rows_of_weights, features.flatten(1).T))
+            with work.lent((len(nodes), *weight.shape[1:]), weight) as (features, ctx.content):
+                _fill(features, nodes, cells, base)
+                results.append(_apply(features, weight, bias))
         kept = []
-        if len(blocks) == 1:
-            kept = [features, cells.t, cells.places] if ctx.needs_input_grad[0] else [features]
+        if len(blocks) > 1:
+            ctx.content = None
+        elif ctx.needs_input_grad[0]:
+            kept = [cells.t, cells.places]
         ctx.save_for_backward(x, weight, bias, lower, per_interval, *kept)
-        return torch.cat(results, dim=1).T.contiguous()
+        return results[0] if len(results) == 1 else torch.cat(results)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -118,24 +153,30 @@ class SplineProduct(torch.autograd.Function):
         by_weight: Tensor | None = None
         for rows in _blocks(x, weight):
             nodes, block = x[rows].to(lower.dtype), gradient[rows]
-            if len(kept) == 3:
-                cells = Cells(kept[1], kept[2], None, ctx.grid, ctx.order)
-            elif not kept:
-                cells = Cells.locate(nodes, lower, per_interval, grid=ctx.grid, order=ctx.order)
-            if wanted[1]:
-                features = kept[0] if kept else _features(nodes, cells, ctx.base)
-                part = block.T @ features.to(weight.dtype).flatten(1)
-                by_weight = part if by_weight is None else by_weight.add_(part)
-            if slopes is not None:
-                mixed = (block @ slopes).to(lower.dtype)
-                mixed = mixed.view(len(nodes), weight.shape[1] - 1, nodes.shape[1])
-                part = _input_gradient(nodes, cells, mixed, per_interval, ctx.base)
-                by_x.append(part.to(x.dtype))
+            shape = (len(nodes), *weight.shape[1:])
+            with ctx.work.lent(shape, weight, ctx.content) as (features, content):
+                still_there = content is not None and content == ctx.content
+                fill = wanted[1] and not still_there
+                if kept and not fill:
+                    cells = Cells(kept[0], kept[1], None, ctx.grid, ctx.order)
+                elif fill or slopes is not None:
+                    cells = Cells.locate(nodes, lower, per_interval, grid=ctx.grid, order=ctx.order)
+                if fill:
+                    _fill(features, nodes, cells, ctx.base)
+                if wanted[1]:
+                    part = _weight_gradient(block, features)
+                    by_weight = part if by_weight is None else by_weight.add_(part)
+                if slopes is not None:
+                    if content is not None:
+                        ctx.work.forget()
+                    torch.mm(block, slopes, out=features.flatten(1)[:, : slopes.shape[1]])
+                    part = _input_gradient(nodes, cells, features, per_interval, ctx.base)
+                    by_x.append(part.to(x.dtype))
         return (
             (by_x[0] if len(by_x) == 1 else torch.cat(by_x)) if by_x else None,
-            None if by_weight is None else by_weight.view_as(weight),
+            by_weight,
             gradient.sum(0) if wanted[2] else None,
-            *[None] * 5,
+            *[None] * 6,
         )
 
 
@@ -149,7 +190,7 @@ def _differentiable(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     found = torch.autograd.grad(
         out, [(x, weight, bias)[number] for number in wanted], gradient, create_graph=True
     )
-    gradients: list[Tensor | None] = [None] * 8
+    gradients: list[Tensor | None] = [None] * 9
     for number, by_input in zip(wanted, found, strict=True):
         gradients[number] = by_input
     return tuple(gradients)

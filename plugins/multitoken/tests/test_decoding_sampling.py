@@ -17,7 +17,7 @@ SETTINGS = [
     {"temperature": 1.0},
     {"temperature": 0.5},
     {"temperature": 1.7},
-    {"temperature": 1.0, "top_p": 0.8},
+    {"temperature": 1.4, "top_p": 0.9},
     {"temperature": 1.3, "top_p": 0.7, "top_k": 4},
     {"temperature": 1.0, "top_k": 2},
 ]
@@ -86,7 +86,7 @@ def assert_distributed(counts, chances):
     assert p_value > 0.01
     # Against the distance expected of a sample from the exact distribution itself.
     noise = sum(np.sqrt(c * (1 - c) / total) for c in chances.values()) * np.sqrt(2 / np.pi) / 2
-    assert distance < 1.5 * noise
+    assert distance < 2 * noise
 
 
 def test__streams__draws__are_uniform_and_differ_between_rows():

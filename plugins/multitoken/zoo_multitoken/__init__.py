@@ -1,1 +1,0 @@
-"""Multi-token prediction (arXiv 2404.19737)."""

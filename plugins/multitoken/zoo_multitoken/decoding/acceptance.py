@@ -2,8 +2,9 @@
 
 __all__ = ["Acceptance"]
 
-_DECAY = 0.9
-_WEIGHT = 2.0
+_DECAY = 0.93
+_IDLE_DECAY = 0.98
+_WEIGHT = 1.0
 
 
 class Acceptance:
@@ -31,12 +32,14 @@ class Acceptance:
         Parameters
         ----------
         drafted, accepted : int
-            Its length, and how many of it were accepted.
+            Its length, and how many of it were accepted. Without a draft what is known fades, more
+            slowly, so that one which was given up is tried again now and then.
         """
+        decay = _DECAY if drafted else _IDLE_DECAY
         for place in range(len(self._tried)):
             seen = place < drafted and place <= accepted
-            self._tried[place] = _DECAY * self._tried[place] + seen
-            self._hit[place] = _DECAY * self._hit[place] + (seen and place < accepted)
+            self._tried[place] = decay * self._tried[place] + seen
+            self._hit[place] = decay * self._hit[place] + (seen and place < accepted)
 
     def expect(self, longest: int, cost: float) -> tuple[int, float]:
         """Choose the length that promises most tokens for the price of a forward.

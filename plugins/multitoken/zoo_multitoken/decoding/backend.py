@@ -96,7 +96,7 @@ class Forward(ABC):
 
     @abstractmethod
     def heads(self, at: Sequence[int]) -> Heads:
-        """Open the draft heads. Called before `Backend.keep`.
+        """Open the draft heads. Called after `Backend.keep`, before the next forward.
 
         Parameters
         ----------

@@ -74,6 +74,11 @@ class _Memory:
         self._longest = longest
         self._estimates: dict[str, Acceptance] = {}
 
+    def fade(self) -> None:
+        """Nothing was drafted."""
+        for estimate in self._estimates.values():
+            estimate.observe(0, 0)
+
     def estimate(self, kind: str) -> Acceptance:
         """What is known of one kind of draft."""
         if kind not in self._estimates:
@@ -127,9 +132,11 @@ class Drafter:
         accepted : int
             How many tokens of it were accepted.
         """
+        memory = self._memories[place]
         if draft.tokens:
-            estimate = self._memories[place].estimate(draft.kind)
-            estimate.observe(len(draft.tokens), accepted)
+            memory.estimate(draft.kind).observe(len(draft.tokens), accepted)
+        else:
+            memory.fade()
 
     def select(self, rows: Sequence[int]) -> None:
         """Drop all rows but these.

@@ -105,11 +105,11 @@ def speculate(
         if all(row.finish is not None for row in live):
             return
         at = [len(tokens) - 1 for tokens in added]
-        proposal = drafter.propose(forward, at, live)
         if prefilled:
             ended = [row.finish is not None for row in live]
             backend.keep([0 if end else place + 1 for place, end in zip(at, ended, strict=True)])
         prefilled = True
+        proposal = drafter.propose(forward, at, live)
         if not plan.strict:
             live, proposal = _drop_ended(backend, drafter, streams, live, proposal)
         forward = backend.step(*_block(live, proposal, plan))

@@ -1,6 +1,7 @@
 """Keys and values of what was read, allocated once, rolled back by counting down."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,6 +120,8 @@ class KVCache:
         Positions per row.
     dtype : torch.dtype, default=torch.float32
     device : torch.device or str, default="cpu"
+    fixed : bool, default=False
+        Whether every window ends at the capacity, so that no shape depends on what is held.
 
     Attributes
     ----------
@@ -142,10 +145,11 @@ class KVCache:
         capacity: int,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        fixed: bool = False,
     ) -> None:
         extra = 0 if config.head in ("linear", "causal") else config.n_heads
         kept = config.n_heads if config.head in ("anticausal", "sequential") else 1
-        self.batch, self.capacity = batch, capacity
+        self.batch, self.capacity, self.fixed = batch, capacity, fixed
         self.head_layer = config.trunk_layers
         shape = (
             config.trunk_layers + extra,
@@ -192,13 +196,15 @@ class KVCache:
             raise ValueError(
                 f"A row of a cache must have at most {self.capacity} positions. Got {end}."
             )
+        if self.fixed:
+            end = self.capacity
         device = self.keys.device
         first = torch.from_numpy(start).to(device)
         positions = first[:, None] + torch.arange(length, device=device)
         even = bool((start == start[0]).all())
         mask = None
-        if length > 1 or not even:
-            asking = positions[:1] if even else positions
+        if length > 1 or not even or self.fixed:
+            asking = positions[:1] if even and not self.fixed else positions
             mask = (torch.arange(end, device=device) <= asking[:, :, None])[:, None]
         return Window(start=start, length=length, end=end, positions=positions, mask=mask)
 
@@ -314,6 +320,26 @@ class KVCache:
             )
         self.lengths = lengths
         self.ready = np.minimum(self.ready, lengths - self._lag).clip(0)
+
+    def select(self, rows: Sequence[int]) -> "KVCache":
+        """A copy of some rows.
+
+        Parameters
+        ----------
+        rows : sequence of int
+            Which, in the order of the copy.
+
+        Returns
+        -------
+        KVCache
+        """
+        chosen = copy(self)
+        index = torch.tensor(list(rows), dtype=torch.int64, device=self.keys.device)
+        chosen.batch = len(index)
+        chosen.keys, chosen.values = self.keys[:, index], self.values[:, index]
+        chosen.states, chosen.tokens = self.states[:, index], self.tokens[index]
+        chosen.lengths, chosen.ready = self.lengths[list(rows)], self.ready[:, list(rows)]
+        return chosen
 
     def mark_ready(self, head: int) -> None:
         """Say that a head's own layer has seen all positions of all rows.

@@ -216,7 +216,14 @@ class MultiTokenModel(nn.Module):
         states = self.head_states(trunk, ids)
         return self.unembed(torch.stack([states[i + 1] for i in range(len(states))], dim=2))
 
-    def new_cache(self, batch: int, capacity: int, *, dtype: torch.dtype | None = None) -> KVCache:
+    def new_cache(
+        self,
+        batch: int,
+        capacity: int,
+        *,
+        dtype: torch.dtype | None = None,
+        fixed: bool = False,
+    ) -> KVCache:
         """An empty cache on the model's device.
 
         Parameters
@@ -227,6 +234,8 @@ class MultiTokenModel(nn.Module):
             Positions per row; more than ``config.context`` is possible, beyond what was trained.
         dtype : torch.dtype, optional
             The default is that of the weights.
+        fixed : bool, default=False
+            See `KVCache`.
 
         Returns
         -------
@@ -241,6 +250,7 @@ class MultiTokenModel(nn.Module):
             capacity=capacity,
             dtype=dtype or weight.dtype,
             device=weight.device,
+            fixed=fixed,
         )
 
     def step(self, ids: Tensor, cache: KVCache, *, at: Tensor | None = None) -> Tensor:

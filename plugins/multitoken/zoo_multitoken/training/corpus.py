@@ -1,5 +1,6 @@
 """Texts as one long row of tokens, and the batches cut from it."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -126,6 +127,15 @@ class Batches:
     batch_size : int
         Windows in a batch.
     seed : int
+
+    Attributes
+    ----------
+    length : int
+        Tokens that a window looks back on; fewer where the stream is shorter.
+    per_epoch : int
+        Windows in which every token has its turn, but for less than a window.
+    fingerprint : str
+        SHA-256 of the stream.
     """
 
     def __init__(
@@ -136,12 +146,13 @@ class Batches:
         self.tokens = stream.tokens
         self._targets = len(stream) - 1
         self.per_epoch = max(1, self._targets // self.length)
+        self.fingerprint = hashlib.sha256(stream.tokens.tobytes()).hexdigest()
         self._epoch = -1
         self._starts = np.zeros(0, dtype=np.int64)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in which every token has its turn, the last one rounded up."""
+        """Batches of an epoch, rounded up."""
         return -(-self.per_epoch // self.batch_size)
 
     def batch(self, step: int) -> Tensor:

@@ -298,7 +298,7 @@ class Trainer:
         return {
             "model": self.model.config.to_json(),
             "settings": self.settings.to_json(),
-            "tokens": len(self._batches.tokens),
+            "tokens": self._batches.fingerprint,
         }
 
     def _may_be_prolonged(self, state: Mapping[str, Any]) -> bool:

@@ -89,8 +89,8 @@ def split_documents(
     filled = [document for document in documents if len(document)]
     size = sum(len(document) for document in filled)
     if len(filled) == 1:
-        cut = min(len(filled[0]) - 1, len(filled[0]) - int(np.ceil(size * fraction)))
-        if cut < 1:
+        cut = max(1, size - max(1, int(np.ceil(size * fraction))))
+        if size < 2:
             raise ValueError(
                 f"A text must have at least 2 characters to hold some out. Got {size}."
             )

@@ -209,7 +209,8 @@ def _read_options(
     random_state: Any,
     options: dict[str, Any],
 ) -> Options:
-    stops = stop if isinstance(stop, list | tuple) else [] if stop is None else [stop]
+    stops: Sequence[Any] = stop if isinstance(stop, list | tuple) else [stop]
+    stops = [] if stop is None else stops
     if not all(isinstance(each, str | bytes) for each in stops):
         raise ValueError(
             f"The parameter 'stop' of a generation must be text, or a list of texts. Got {stop!r}."

@@ -115,6 +115,7 @@ def decode(
         block=longest + 1 if speculative or options.strict else 1,
         heads=speculative and longest > 0 and options.draft in ("heads", "hybrid"),
         strict=options.strict,
+        drawn=not options.greedy,
     )
 
     def bursts() -> Iterator[Burst]:

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from zoo_multitoken.config import HEAD_KINDS, ModelConfig
 from zoo_multitoken.model import MultiTokenModel
 
@@ -314,9 +315,9 @@ def test__config__json__round_trips():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n_heads": 0}, r"n_heads of a model must be an int of at least 1\. Got 0"),
-        ({"n_heads": True}, r"n_heads of a model must be an int of at least 1\. Got True"),
-        ({"d_model": 16.0}, r"d_model of a model must be an int of at least 1\. Got 16\.0"),
+        ({"n_heads": 0}, r"n_heads of a model must be an int from 1 to \d+\. Got 0"),
+        ({"n_heads": True}, r"n_heads of a model must be an int from 1 to \d+\. Got True"),
+        ({"d_model": 16.0}, r"d_model of a model must be an int from 1 to \d+\. Got 16\.0"),
         ({"head": "tree"}, r"head of a model must be one of linear, .*\. Got 'tree'"),
         ({"d_model": 20}, r"even multiple of attention_heads \(4\)\. Got 20"),
         ({"kv_heads": 3}, r"must divide attention_heads \(4\)\. Got 3"),

@@ -19,6 +19,9 @@ _POSITIVE = (
     "context",
 )
 
+# So that a file cannot ask for more modules than there is memory for.
+_MOST = {"n_layers": 1024, "n_heads": 1024}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
@@ -79,9 +82,11 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise ValueError(f"{name} of a model must be an int of at least 1. Got {value!r}.")
+            value, most = getattr(self, name), _MOST.get(name, 2**24)
+            if type(value) is not int or not 1 <= value <= most:
+                raise ValueError(
+                    f"{name} of a model must be an int from 1 to {most}. Got {value!r}."
+                )
         if self.head not in HEAD_KINDS:
             raise ValueError(
                 f"head of a model must be one of {', '.join(HEAD_KINDS)}. Got {self.head!r}."

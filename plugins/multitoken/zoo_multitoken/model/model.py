@@ -33,17 +33,42 @@ class MultiTokenModel(nn.Module):
     def __init__(self, config: ModelConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
+        self._make_modules()
+        self.to_empty(device="cpu")
+        self._initialise(generator or torch.Generator().manual_seed(0))
+        if config.tied:
+            self.unembedding.weight = self.embedding.weight
+        self._set_positions(config.context)
+
+    def _make_modules(self) -> None:
+        config = self.config
         with torch.device("meta"):
             self.embedding = nn.Embedding(config.vocab_size, config.d_model)
             self.layers = nn.ModuleList(Block(config) for _ in range(config.trunk_layers))
             self.heads = make_heads(config)
             self.norm = nn.RMSNorm(config.d_model, eps=config.norm_eps)
             self.unembedding = nn.Linear(config.d_model, config.vocab_size, bias=False)
-        self.to_empty(device="cpu")
-        self._initialise(generator or torch.Generator().manual_seed(0))
+
+    @classmethod
+    def shapes(cls, config: ModelConfig) -> dict[str, tuple[int, ...]]:
+        """Shapes of the parameters by name, a tied one once; no memory is taken for them.
+
+        Parameters
+        ----------
+        config : ModelConfig
+
+        Returns
+        -------
+        dict of str to tuple of int
+        """
+        model = cls.__new__(cls)
+        nn.Module.__init__(model)
+        model.config = config
+        model._make_modules()
+        found = {name: tuple(value.shape) for name, value in model.named_parameters()}
         if config.tied:
-            self.unembedding.weight = self.embedding.weight
-        self._set_positions(config.context)
+            del found["unembedding.weight"]
+        return found
 
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator) -> None:

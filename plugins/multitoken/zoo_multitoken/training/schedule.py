@@ -21,8 +21,8 @@ def learning_rate_factor(
         Steps until the peak.
     final : float
         The share at the end; the paper takes 0.03 (table S14).
-    schedule : {"cosine", "plateau"}, default="cosine"
-        Down in a cosine from the peak on, or in a line from `decay_start` on.
+    schedule : {"cosine", "plateau", "constant"}, default="cosine"
+        Down in a cosine from the peak on, in a line from `decay_start` on, or not at all.
 
     Returns
     -------
@@ -31,6 +31,8 @@ def learning_rate_factor(
     """
     if step < warmup:
         return (step + 1) / warmup
+    if schedule == "constant":
+        return 1.0
     if schedule == "plateau":
         begin = max(warmup, decay_start(steps))
         return 1.0 - (1.0 - final) * max(0.0, (step + 1 - begin) / max(1, steps - begin))

@@ -8,7 +8,7 @@ from zoo_multitoken.training.schedule import head_weights
 
 __all__ = ["TrainingSettings"]
 
-_CHOICES = {"optimizer": ("muon", "adamw"), "schedule": ("cosine", "plateau")}
+_CHOICES = {"optimizer": ("muon", "adamw"), "schedule": ("cosine", "plateau", "constant")}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +29,7 @@ class TrainingSettings:
         What moves the matrices inside layers and heads; AdamW moves the rest.
     matrix_rate, vector_rate : float, default=0.02, 3e-3
         Peak learning rates of the two.
-    schedule : {"cosine", "plateau"}, default="cosine"
+    schedule : {"cosine", "plateau", "constant"}, default="cosine"
         How the learning rate falls, as in `zoo_multitoken.training.schedule.learning_rate_factor`.
         A "plateau" that has not begun to fall may be taken up with another number of ``steps``.
     warmup : int, default=40

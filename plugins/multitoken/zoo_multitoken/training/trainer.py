@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class Trainer:
     ----------
     step : int
         Steps that are done.
+    optimizers : list of torch.optim.Optimizer
     history : list of dict
         One entry per evaluation: step, learning rate as a share of its peak, mean training loss of
         each head in nats since the entry before, and of the held-out texts the loss and the
@@ -91,7 +92,7 @@ class Trainer:
         self._batches = Batches(training, **shape)
         self._held_out = None if held_out is None else Batches(held_out, **shape)
         self._choose_parameters()
-        self._optimizers = make_optimizers(
+        self.optimizers = make_optimizers(
             model,
             optimizer=settings.optimizer,
             matrix_rate=settings.matrix_rate,
@@ -99,8 +100,26 @@ class Trainer:
             weight_decay=settings.weight_decay,
         )
         self._peaks = [
-            [group["lr"] for group in optimizer.param_groups] for optimizer in self._optimizers
+            [group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers
         ]
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """Tokens that the windows of a batch read."""
+        return self._batches.length * self._batches.batch_size
+
+    def take_over_optimizers(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        """Go on with the momenta of an earlier training of the same model.
+
+        Parameters
+        ----------
+        optimizers : sequence of torch.optim.Optimizer
+            Of that training; momenta of other parameters, or of another kind, are left out.
+        """
+        for mine, theirs in zip(self.optimizers, optimizers, strict=False):
+            if type(mine) is type(theirs):
+                wanted = {id(p) for group in mine.param_groups for p in group["params"]}
+                mine.state.update({p: s for p, s in theirs.state.items() if id(p) in wanted})
 
     def _choose_parameters(self) -> None:
         for name, parameter in self.model.named_parameters():
@@ -175,7 +194,7 @@ class Trainer:
             final=settings.final_rate,
             schedule=settings.schedule,
         )
-        for optimizer, peaks in zip(self._optimizers, self._peaks, strict=True):
+        for optimizer, peaks in zip(self.optimizers, self._peaks, strict=True):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
         weights = head_weights(settings.loss_weights, n_heads=config.n_heads, progress=progress)
@@ -185,7 +204,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(
             (p for p in self.model.parameters() if p.grad is not None), settings.clip
         )
-        for optimizer in self._optimizers:
+        for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
         self.step += 1
@@ -335,7 +354,7 @@ class Trainer:
         tensors = {f"model.{name}": value for name, value in self._named().items()}
         tensors |= {f"best.{name}": value for name, value in self._best_weights.items()}
         tensors["recent"] = self._recent
-        for number, optimizer in enumerate(self._optimizers):
+        for number, optimizer in enumerate(self.optimizers):
             for parameter, values in optimizer.state.items():
                 for key, value in values.items():
                     tensors[f"optimizer.{number}.{names[id(parameter)]}:{key}"] = value
@@ -379,7 +398,7 @@ class Trainer:
             for name, value in parameters.items()
             if f"best.{name}" in tensors
         }
-        for number, optimizer in enumerate(self._optimizers):
+        for number, optimizer in enumerate(self.optimizers):
             optimizer.state.clear()
             prefix = f"optimizer.{number}."
             for key, value in tensors.items():

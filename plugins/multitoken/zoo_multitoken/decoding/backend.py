@@ -31,12 +31,15 @@ class Plan:
         Whether every forward after the prompt must compute with the same shapes: the block always
         has the width `block`, rows stay in place, and attention must reduce over a length that
         does not depend on how much is cached.
+    drawn : bool
+        Whether logits will be read; else only the most likely tokens.
     """
 
     capacity: int
     block: int
     heads: bool
     strict: bool = False
+    drawn: bool = False
 
 
 class Heads(ABC):
@@ -81,7 +84,7 @@ class Heads(ABC):
 
 
 class Forward(ABC):
-    """Results of one forward, computed or fetched when they are read."""
+    """Results of one forward, computed or fetched when they are read: before the next forward."""
 
     @abstractmethod
     def logits(self) -> NDArray:

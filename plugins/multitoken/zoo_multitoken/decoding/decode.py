@@ -57,7 +57,7 @@ class Decoding:
         row : int
             Number of the text.
         """
-        self.rows[row].cancel()
+        self.rows[row - self.rows[0].index].cancel()
 
 
 def decode(
@@ -67,6 +67,7 @@ def decode(
     *,
     pieces: Callable[[int], bytes] | None = None,
     callbacks: Sequence[Callable[[Burst], object]] = (),
+    first: int = 0,
 ) -> Decoding:
     """Continue texts. Nothing is computed before the result is iterated.
 
@@ -82,6 +83,8 @@ def decode(
         Bytes of a token. Stop texts and the text of bursts need it.
     callbacks : sequence of callable, default=()
         Called with every burst before it is yielded. One that returns True ends the text.
+    first : int, default=0
+        Number of the first text, where these are some of many: it decides what each row draws.
 
     Returns
     -------
@@ -103,7 +106,7 @@ def decode(
     arrays = [
         _check_prompt(number, prompt, backend, options) for number, prompt in enumerate(prompts)
     ]
-    rows = [Row(number, options, pieces) for number in range(len(arrays))]
+    rows = [Row(first + number, options, pieces) for number in range(len(arrays))]
     statistics = Statistics(rows=len(rows))
     longest = options.longest_draft(backend.n_heads)
     speculative = options.strategy == "speculative"
@@ -112,6 +115,7 @@ def decode(
         block=longest + 1 if speculative or options.strict else 1,
         heads=speculative and longest > 0 and options.draft in ("heads", "hybrid"),
         strict=options.strict,
+        drawn=not options.greedy,
     )
 
     def bursts() -> Iterator[Burst]:
@@ -123,7 +127,7 @@ def decode(
         for burst in loop(backend, arrays, rows, options=options, plan=plan, statistics=statistics):
             answers = [callback(burst) for callback in callbacks]
             if any(answer is True for answer in answers):
-                rows[burst.row].cancel()
+                rows[burst.row - first].cancel()
             yield burst
 
     return Decoding(rows, statistics, bursts())

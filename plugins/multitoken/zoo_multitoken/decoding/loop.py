@@ -55,7 +55,7 @@ def speculate(
     Burst
         For each forward, one for every row that it added to.
     """
-    streams = Streams(options.seed, len(prompts))
+    streams = Streams(options.seed, [row.index for row in rows])
     drafter = Drafter(
         [prompt.tolist() for prompt in prompts],
         options,

@@ -49,7 +49,7 @@ def autoregress(
     Burst
         For each forward, one of one token for every row that has not ended.
     """
-    streams = Streams(options.seed, len(prompts))
+    streams = Streams(options.seed, [row.index for row in rows])
     live = list(rows)
     width = plan.block if plan.strict else 1
     clock = time.perf_counter()

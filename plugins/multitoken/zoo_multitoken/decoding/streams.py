@@ -23,13 +23,14 @@ class Streams:
     ----------
     seed : int
         Fixes all streams.
-    rows : int
-        How many.
+    rows : sequence of int
+        Numbers of the rows.
     """
 
-    def __init__(self, seed: int, rows: int) -> None:
-        words = np.random.SeedSequence(seed).generate_state(2 * rows, np.uint32).reshape(rows, 2)
-        high, low = words.astype(np.uint64).T
+    def __init__(self, seed: int, rows: Sequence[int]) -> None:
+        # The words of a seed sequence do not depend on how many are asked for.
+        words = np.random.SeedSequence(seed).generate_state(2 * max(rows, default=-1) + 2)
+        high, low = words.astype(np.uint64).reshape(-1, 2)[list(rows)].T
         self._states: NDArray[np.uint64] = (high << np.uint64(32)) | low
 
     def draw(self, counts: Sequence[int] | NDArray) -> NDArray[np.float64]:

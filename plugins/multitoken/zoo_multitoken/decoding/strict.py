@@ -25,6 +25,8 @@ continues alike in batches of different size, or with another ``n_draft``, since
 shapes.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from zoo.errors import DeviceError
@@ -56,7 +58,7 @@ def check_rows_agree(backend: Backend, rows: int, plan: Plan) -> None:
     prompts = [draw.integers(backend.vocab_size, size=max(1, longest - row)) for row in range(rows)]
     block = draw.integers(backend.vocab_size, size=(rows, plan.block))
     count = min(plan.block, plan.capacity - longest)
-    backend.prefill(prompts, plan)
+    backend.prefill(prompts, replace(plan, drawn=True))
     together = backend.step(block, [plan.block] * rows).logits().copy()
     backend.keep([0] * rows)
     for place in range(count):

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from zoo_multitoken.config import ModelConfig
 from zoo_multitoken.model import MultiTokenModel
 from zoo_multitoken.tokens import ByteTokenizer

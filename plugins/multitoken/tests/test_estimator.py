@@ -121,6 +121,14 @@ def test__fit__one_byte_or_invalid_utf8__works():
     assert np.isfinite(lm.bits_per_byte([b"\xfe\xff"]))
 
 
+def test__fit__file_of_a_hundred_megabytes__works(tmp_path):
+    path = tmp_path / "huge.bin"
+    path.write_bytes(bytes(range(256)) * (100 * 2**20 // 256))
+    lm = small(max_steps=1, input="filename", validation_fraction=0.01).fit([path])
+    assert lm.n_steps_ == 1
+    assert np.isfinite(lm.history_[-1]["held_out"][0])
+
+
 def test__fit__checkpoint_of_the_same_fit__goes_on_to_the_same_bits(tmp_path):
     class Stop(Exception):
         pass

@@ -258,3 +258,38 @@ def test__write_checkpoint__many__keeps_the_newest_two(tmp_path):
 def test__settings__impossible_value__is_named(change, message):
     with pytest.raises(ValueError, match=message):
         TrainingSettings(**{"steps": 3, **change})
+
+
+WORKER = """
+import sys
+sys.path[:0] = {path!r}
+import torch
+from torch import distributed
+distributed.init_process_group(
+    "gloo", init_method="file://{rendezvous}", rank=int(sys.argv[1]), world_size=2
+)
+from test_trainer import trainer, weights
+one = trainer(5, batch_size=3, accumulation=2, patience=3)
+one.run(folder={folder!r}, seconds=600.0)
+torch.save(weights(one), {folder!r} + f"/weights-{{sys.argv[1]}}.pt")
+distributed.destroy_process_group()
+"""
+
+
+def test__run__in_two_processes__is_one_process_on_the_same_batch(tmp_path):
+    import pathlib
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    path = [str(pathlib.Path(__file__).parent), *sys.path]
+    code = WORKER.format(path=path, folder=str(folder), rendezvous=tmp_path / "rendezvous")
+    workers = [subprocess.Popen([sys.executable, "-c", code, str(rank)]) for rank in (0, 1)]
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    first, second = (torch.load(folder / f"weights-{rank}.pt") for rank in (0, 1))
+    assert same(first, second)
+    alone = trainer(5, batch_size=3, accumulation=2, patience=3)
+    alone.run()
+    for name, value in weights(alone).items():
+        torch.testing.assert_close(first[name], value, rtol=2e-2, atol=2e-3)
+    state = read_checkpoint(latest(folder))[0]
+    assert state["history"][0]["training"] == pytest.approx(alone.history[0]["training"], rel=1e-4)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from zoo.errors import ExportError
 from zoo.onnx.export import Export
-from zoo_multitoken.config import ModelConfig
 from zoo_multitoken.graph import EXPORTABLE_HEADS, cache_names, step_graph
 from zoo_multitoken.model import MultiTokenModel
 from zoo_multitoken.runtime import TOKENIZER_FILE
@@ -22,6 +21,7 @@ DTYPES = ("float32", "float16", "int8")
 #: Room behind the context for the padding of a block.
 _MARGIN = 64
 _ROWS, _LENGTH, _CAPACITY = 8, 24, 32
+_CANDIDATES = 128
 #: How far logits may lie from the model's, in the worst case and by the largest of them.
 _TOLERANCE = {"float32": (1e-4, 1e-5), "int8": (1e-4, 1e-5), "float16": (2e-2, 2e-2)}
 
@@ -103,8 +103,8 @@ def export_model(
     return Export(
         graphs={"model": step_graph(config, weights, positions=positions, scales=scales)},
         metadata={"config": config.to_json(), "positions": positions, "dtype": dtype},
-        samples=_sample(config, list(texts), np.float16 if dtype == "float16" else np.float32),
-        reference=lambda inputs: _compute(rounded, inputs["tokens"]),
+        samples=_sample(rounded, list(texts), np.float16 if dtype == "float16" else np.float32),
+        reference=lambda inputs: _reference(rounded, inputs),
         atol=atol,
         rtol=rtol,
     )
@@ -159,24 +159,42 @@ def _round_model(
 
 
 def _sample(
-    config: ModelConfig, texts: list[NDArray[np.int64]], dtype: type[np.floating]
+    model: MultiTokenModel, texts: list[NDArray[np.int64]], dtype: type[np.floating]
 ) -> dict[str, NDArray]:
-    """Texts at the start of an empty cache, with every position asked for drafts."""
+    """Texts at the start of an empty cache, and positions asked for drafts."""
+    config = model.config
     length = min(_LENGTH, config.context)
     draw = np.random.default_rng(0)
-    tokens = draw.integers(config.vocab_size, size=(_ROWS, length))
-    for row, text in enumerate(text for text in texts if len(text) >= length):
-        if row == _ROWS:
-            break
-        tokens[row] = text[:length]
+    tokens = draw.integers(config.vocab_size, size=(_CANDIDATES, length))
+    long_enough = [text[:length] for text in texts if len(text) >= length]
+    for row, text in enumerate(long_enough[:_CANDIDATES]):
+        tokens[row] = text
+    at = np.tile(np.arange(length), (_ROWS, 1))
+    if config.head == "causal" and config.n_heads > 1:
+        # A head reads what the one before it drafts. Where two tokens are about equally likely,
+        # rounding picks the draft: the texts furthest from that are compared, at one position.
+        outputs = _compute(model, tokens)
+        tables = np.concatenate([outputs["logits"][:, :, None], outputs["head_logits"]], axis=2)
+        best = np.sort(tables[:, -1], axis=-1)
+        margins = (best[..., -1] - best[..., -2]).min(axis=-1)
+        tokens, at = tokens[np.argsort(-margins)], at[:, -1:]
     samples = {
-        "tokens": tokens,
+        "tokens": tokens[:_ROWS],
         "start": np.zeros(_ROWS, dtype=np.int64),
         "lengths": np.full(_ROWS, length),
-        "at": np.tile(np.arange(length), (_ROWS, 1)),
+        "at": at,
     }
     shape = (_ROWS, config.kv_heads, _CAPACITY, config.head_width)
     return samples | {f"past_{name}": np.zeros(shape, dtype) for name in cache_names(config)}
+
+
+def _reference(model: MultiTokenModel, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """What the graph is to compute from `_sample`."""
+    outputs = _compute(model, inputs["tokens"])
+    if "head_logits" in outputs:
+        places = inputs["at"][:, :, None, None]
+        outputs["head_logits"] = np.take_along_axis(outputs["head_logits"], places, axis=1)
+    return outputs
 
 
 @torch.inference_mode()

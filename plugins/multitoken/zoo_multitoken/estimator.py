@@ -7,6 +7,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from zoo.onnx.export import OnnxExportMixin
 from zoo.persistence import FittedState, PretrainedMixin
 from zoo_multitoken._fitting import (
     Progress,
@@ -19,14 +20,17 @@ from zoo_multitoken._fitting import (
 from zoo_multitoken._scores import TextScores
 from zoo_multitoken._state import restore, snapshot
 from zoo_multitoken._validation import check_parameters, generator
+from zoo_multitoken.decoding import Backend
 from zoo_multitoken.model import MultiTokenModel
+from zoo_multitoken.text_generator import TextGenerator
 from zoo_multitoken.tokens import Tokenizer
+from zoo_multitoken.torch_backend import TorchBackend
 from zoo_multitoken.training import TokenStream, Trainer, split_documents
 
 __all__ = ["MultiTokenLM"]
 
 
-class MultiTokenLM(TextScores, PretrainedMixin, BaseEstimator):
+class MultiTokenLM(TextScores, TextGenerator, OnnxExportMixin, PretrainedMixin, BaseEstimator):
     """Language model with n prediction heads (arXiv 2404.19737), trained on texts.
 
     Head 1 predicts the next token, head i the i-th next one. The further heads draft, so that
@@ -361,22 +365,9 @@ class MultiTokenLM(TextScores, PretrainedMixin, BaseEstimator):
         """Number of parameters."""
         return self.model_.n_parameters
 
-    def generate(self, X: Any, **options: Any) -> Any:
-        """Continue texts, several tokens at a time.
-
-        Parameters
-        ----------
-        X, **options
-            As in `zoo_multitoken.generation.generate`.
-
-        Returns
-        -------
-        object
-            As that function.
-        """
-        from zoo_multitoken.generation import generate
-
-        return generate(self, X, **options)
+    def _open_backend(self) -> tuple[Backend, Tokenizer]:
+        check_is_fitted(self)
+        return TorchBackend(self.model_.eval()), self.tokenizer_
 
     def round_weights(self) -> Self:
         """Round the weights to half precision, so that a saved model takes half the space.

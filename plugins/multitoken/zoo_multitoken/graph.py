@@ -27,7 +27,14 @@ from onnx import helper, numpy_helper
 
 from zoo_multitoken.config import ModelConfig
 
-__all__ = ["DIALECTS", "EXPORTABLE_HEADS", "cache_names", "read_weights", "step_graph"]
+__all__ = [
+    "DIALECTS",
+    "EXPORTABLE_HEADS",
+    "cache_names",
+    "choose_dialect",
+    "read_weights",
+    "step_graph",
+]
 
 DIALECTS = ("standard", "fused")
 #: Modules of DeepSeek-V3 are not among them: their keys depend on drafts that may be refused.
@@ -55,6 +62,27 @@ def cache_names(config: ModelConfig) -> list[str]:
     if config.head in ("parallel", "anticausal"):
         layers += config.n_heads
     return [f"{what}_{layer}" for layer in range(layers) for what in ("key", "value")]
+
+
+def choose_dialect(config: ModelConfig, rows: int, *, strict: bool) -> str:
+    """Choose the fastest dialect that can do what is asked.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        The model's shape.
+    rows : int
+        Texts at once.
+    strict : bool
+        Whether attention must reduce over a length that does not depend on what is kept.
+
+    Returns
+    -------
+    str
+        One of `DIALECTS`.
+    """
+    fits = config.head_width % 16 == 0  # what GroupQueryAttention is written for
+    return "fused" if fits and rows == 1 and not strict else "standard"
 
 
 def read_weights(graph: onnx.GraphProto) -> dict[str, NDArray]:

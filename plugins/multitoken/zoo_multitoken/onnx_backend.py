@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zoo.onnx.session import import_onnxruntime, open_session, session_device
 from zoo_multitoken.config import ModelConfig
 from zoo_multitoken.decoding import Backend, Forward, Heads, Plan
-from zoo_multitoken.graph import cache_names, read_weights, step_graph
+from zoo_multitoken.graph import cache_names, choose_dialect, read_weights, step_graph
 
 __all__ = ["OnnxBackend"]
 
@@ -109,7 +109,7 @@ class OnnxBackend(Backend):
         self._buffers.take(old, rows)
 
     def _open_buffers(self, rows: int, capacity: int) -> "_Buffers":
-        dialect = "fused" if rows == 1 and not self._plan.strict else "standard"
+        dialect = choose_dialect(self.config, rows, strict=self._plan.strict)
         dtype = self._weights["norm.weight"].dtype
         return _Buffers(self._session(dialect), dialect, self.config, rows, capacity, dtype)
 
@@ -198,7 +198,7 @@ class _Buffers:
         self._runs: dict[tuple[int, int], _Run] = {}
 
     def fits(self, rows: int, capacity: int, *, strict: bool) -> bool:
-        dialect = "fused" if rows == 1 and not strict else "standard"
+        dialect = choose_dialect(self.config, rows, strict=strict)
         return (self.rows, self.capacity, self.dialect) == (rows, capacity, dialect)
 
     def take(self, other: "_Buffers", rows: Sequence[int]) -> None:

@@ -11,6 +11,9 @@ its path relative to that folder leaves a remainder below 4 by 100; ``held_out.t
 ``log.jsonl`` gets a line per evaluation: bytes read, CPU seconds of this process, and of the
 held-out files bits per byte and accuracy of every head. ``--stop-after SECONDS`` ends a sitting.
 ``--steps`` may be changed for as long as less than 70 % of the smaller number are done.
+
+``--export FOLDER`` trains no further, but writes the last checkpoint as a model for ``zoo.load``,
+its weights rounded to half precision, and prints what it makes of the held-out files.
 """
 
 import argparse
@@ -25,10 +28,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from zoo_multitoken import MultiTokenLM
 from zoo_multitoken.config import ModelConfig
 from zoo_multitoken.model import MultiTokenModel
 from zoo_multitoken.tokens import ByteTokenizer
 from zoo_multitoken.training import TokenStream, Trainer, TrainingSettings
+from zoo_multitoken.training.checkpoint import latest
 
 CONFIG = ModelConfig(
     n_heads=8,
@@ -67,6 +73,22 @@ def read_corpus(*, site_packages: bool) -> tuple[dict[str, bytes], dict[str, byt
     return training, held_out
 
 
+def export(trainer: Trainer, arguments: argparse.Namespace, held_out: list[bytes]) -> None:
+    """Write the last checkpoint as a model, and print its scores as one line of JSON."""
+    found = latest(arguments.out / "checkpoints")
+    if found is None:
+        sys.exit(f"There is no checkpoint in {arguments.out / 'checkpoints'}.")
+    trainer.load(found)
+    lm = MultiTokenLM.from_model(trainer.model, ByteTokenizer(), random_state=0)
+    lm.n_steps_, lm.history_ = trainer.step, trainer.history
+    lm.n_bytes_seen_ = trainer.step * trainer.tokens_per_batch
+    lm.round_weights().save_pretrained(arguments.export, overwrite=True)
+    scores = lm.evaluate(held_out)
+    size = (arguments.export / "model.safetensors").stat().st_size
+    line = {name: values.round(4).tolist() for name, values in scores.items()}
+    print(json.dumps({"step": trainer.step, "tensor_file_bytes": size, **line}))
+
+
 def main() -> None:
     """Train, or go on with a training."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -79,6 +101,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--site-packages", action="store_true")
+    parser.add_argument("--export", type=Path, default=None, metavar="FOLDER")
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
@@ -124,6 +147,9 @@ def main() -> None:
         print(json.dumps(entry), flush=True)
 
     trainer = Trainer(model, settings, *streams, listener=listen)
+    if arguments.export is not None:
+        export(trainer, arguments, list(held_out.values()))
+        return
     finished = trainer.run(
         folder=arguments.out / "checkpoints",
         checkpoint_seconds=arguments.checkpoint_seconds,

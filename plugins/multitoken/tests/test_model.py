@@ -260,6 +260,11 @@ def test__new_cache__longer_than_the_context__goes_on_with_the_same_rotation():
         close(got, build("linear", context=16)(ids)[:, :, 0])
 
 
+def test__forward__longer_than_the_context__says_so():
+    with pytest.raises(ValueError, match=r"at most 32 tokens\. Got 33"):
+        build("linear")(tokens(1, 33))
+
+
 @pytest.mark.parametrize("kind", HEAD_KINDS)
 def test__compile__forward__is_one_graph_without_a_break(kind):
     model = build(kind)

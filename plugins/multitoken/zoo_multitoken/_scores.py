@@ -148,7 +148,8 @@ class TextScores(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -------
         ndarray of float32 of shape (n_texts, d_model)
         """
-        return mean_states(self.model_, self._encoded(X)[0], end_id=self.tokenizer_.end_id)
+        ids, _ = self._encoded(X)
+        return mean_states(self.model_, ids, end_id=self.tokenizer_.end_id)
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Probabilities of the token behind each text.
@@ -162,7 +163,8 @@ class TextScores(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -------
         ndarray of float32 of shape (n_texts, vocab_size)
         """
-        return next_probabilities(self.model_, self._encoded(X)[0], end_id=self.tokenizer_.end_id)
+        ids, _ = self._encoded(X)
+        return next_probabilities(self.model_, ids, end_id=self.tokenizer_.end_id)
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """The likeliest token behind each text.

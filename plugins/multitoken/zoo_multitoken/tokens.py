@@ -24,6 +24,10 @@ class Tokenizer(Protocol):
     def end_id(self) -> int:
         """The token between two texts; generation stops at it."""
 
+    @property
+    def splits_anywhere(self) -> bool:
+        """Whether the tokens of a text are those of its parts, wherever it is cut."""
+
     def encode(self, text: str | bytes) -> NDArray[np.int64]:
         """Tokens of a text, shape (length,), without `end_id`."""
 
@@ -98,6 +102,11 @@ class ByteTokenizer:
     def end_id(self) -> int:
         """256."""
         return 256
+
+    @property
+    def splits_anywhere(self) -> bool:
+        """True."""
+        return True
 
     def encode(self, text: str | bytes) -> NDArray[np.int64]:
         """Bytes of a text.
@@ -217,6 +226,11 @@ class FileTokenizer:
     def end_id(self) -> int:
         """The token between two texts."""
         return self._end_id
+
+    @property
+    def splits_anywhere(self) -> bool:
+        """False."""
+        return False
 
     def encode(self, text: str | bytes) -> NDArray[np.int64]:
         """Tokens of a text.

@@ -125,8 +125,18 @@ class MultiTokenModel(nn.Module):
         Returns
         -------
         cos, sin : Tensor of shape (length, head_width) or (batch, 1, length, head_width)
+
+        Raises
+        ------
+        ValueError
+            If there are more than ``config.context``, and no positions are given.
         """
         if positions is None:
+            if length > len(self.cos):
+                raise ValueError(
+                    f"A text without a cache must have at most {len(self.cos)} tokens. "
+                    f"Got {length}."
+                )
             return self.cos[:length], self.sin[:length]
         return self.cos[positions][:, None], self.sin[positions][:, None]
 

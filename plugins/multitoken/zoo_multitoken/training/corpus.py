@@ -14,6 +14,8 @@ from zoo_multitoken.training.loss import IGNORED
 
 __all__ = ["Batches", "TokenStream", "split_documents"]
 
+_PIECE = 2**22
+
 
 @dataclass(frozen=True, slots=True)
 class TokenStream:
@@ -52,9 +54,11 @@ class TokenStream:
         end = np.array([tokenizer.end_id], dtype=dtype)
         parts, n_bytes = [end], 0
         for document in documents:
-            ids = tokenizer.encode(document)
-            if len(ids):
-                parts += [ids.astype(dtype), end]
+            found = [
+                tokenizer.encode(piece).astype(dtype) for piece in _pieces(document, tokenizer)
+            ]
+            if any(len(ids) for ids in found):
+                parts += [*found, end]
                 n_bytes += len(document.encode() if isinstance(document, str) else document)
         if len(parts) == 1:
             raise ValueError("The texts must hold at least one token together. Got none.")
@@ -62,6 +66,13 @@ class TokenStream:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+
+def _pieces(document: str | bytes, tokenizer: Tokenizer) -> Iterator[str | bytes]:
+    """A text in pieces that encode as it does, so that a huge one needs no huge intermediate."""
+    step = _PIECE if tokenizer.splits_anywhere else max(1, len(document))
+    for first in range(0, len(document), step):
+        yield document[first : first + step]
 
 
 def split_documents(
@@ -89,8 +100,8 @@ def split_documents(
     filled = [document for document in documents if len(document)]
     size = sum(len(document) for document in filled)
     if len(filled) == 1:
-        cut = min(len(filled[0]) - 1, len(filled[0]) - int(np.ceil(size * fraction)))
-        if cut < 1:
+        cut = max(1, size - max(1, int(np.ceil(size * fraction))))
+        if size < 2:
             raise ValueError(
                 f"A text must have at least 2 characters to hold some out. Got {size}."
             )

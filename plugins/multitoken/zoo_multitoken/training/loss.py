@@ -63,7 +63,9 @@ def _wide(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def joint_losses(model: MultiTokenModel, ids: Tensor) -> Tensor:
+def joint_losses(
+    model: MultiTokenModel, ids: Tensor, *, counts: Sequence[int] | None = None
+) -> Tensor:
     """Mean cross-entropy of every head, all graphs alive at once.
 
     Parameters
@@ -71,6 +73,9 @@ def joint_losses(model: MultiTokenModel, ids: Tensor) -> Tensor:
     model : MultiTokenModel
     ids : Tensor of int64 of shape (batch, length + n_heads)
         Tokens; `IGNORED` where the text has ended.
+    counts : sequence of int of shape (n_heads,), optional
+        How many tokens each head predicts in the whole batch, where ``ids`` is a part of it. The
+        default counts those in ``ids``.
 
     Returns
     -------
@@ -85,7 +90,7 @@ def joint_losses(model: MultiTokenModel, ids: Tensor) -> Tensor:
         _sum_of(model, states[index].flatten(0, 1), targets_of(ids, index, length).flatten())
         for index in range(1, count + 1)
     ]
-    denominators = torch.tensor(_counts(ids, count), device=ids.device).clamp_min(1)
+    denominators = torch.tensor(counts or _counts(ids, count), device=ids.device).clamp_min(1)
     return torch.stack(sums) / denominators
 
 

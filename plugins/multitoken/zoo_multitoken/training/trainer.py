@@ -22,6 +22,7 @@ from zoo_multitoken.training.loss import (
     losses_with_gradients,
 )
 from zoo_multitoken.training.muon import make_optimizers
+from zoo_multitoken.training.processes import Processes
 from zoo_multitoken.training.schedule import decay_start, head_weights, learning_rate_factor
 from zoo_multitoken.training.settings import TrainingSettings
 
@@ -32,7 +33,8 @@ class Trainer:
     """A training of a model.
 
     The same settings, texts and number of threads give the same weights bit for bit, whether the
-    training was interrupted or not.
+    training was interrupted or not. Where ``torch.distributed`` is initialised, its processes share
+    the rows of each batch (data parallelism), and the first of them writes the checkpoints.
 
     Parameters
     ----------
@@ -77,6 +79,12 @@ class Trainer:
         head_weights(settings.loss_weights, n_heads=config.n_heads)
         self.model, self.settings, self.listener = model, settings, listener
         self.step, self.finished = 0, False
+        self._processes = Processes()
+        if settings.batch_size < self._processes.size:
+            raise ValueError(
+                f"batch_size of a training must be at least its {self._processes.size} processes. "
+                f"Got {settings.batch_size}."
+            )
         self.history: list[dict[str, Any]] = []
         self._best = float("inf")
         self._stale = 0
@@ -170,9 +178,10 @@ class Trainer:
                 self._advance()
                 now = time.monotonic()
                 if folder is not None and now - written >= checkpoint_seconds:
-                    self.save(folder)
+                    self._save_once(folder)
                     written = time.monotonic()
-                if seconds is not None and now - begun >= seconds:
+                device = self.model.embedding.weight.device
+                if seconds is not None and self._processes.agree(now - begun >= seconds, device):
                     break
         finally:
             self.model.eval()
@@ -181,8 +190,13 @@ class Trainer:
         if self.finished:
             self._take_best()
         if folder is not None:
-            self.save(folder)
+            self._save_once(folder)
+            self._processes.wait()
         return self.finished
+
+    def _save_once(self, folder: str | os.PathLike[str]) -> None:
+        if self._processes.rank == 0:
+            self.save(folder)
 
     def _advance(self) -> None:
         settings, config = self.settings, self.model.config
@@ -228,7 +242,7 @@ class Trainer:
         ]
         total = torch.zeros(config.n_heads, device=device)
         for part in parts:
-            ids = part.to(device)
+            ids = self._processes.rows(part).to(device)
             with self._arithmetic():
                 if settings.memory_efficient:
                     total += losses_with_gradients(
@@ -239,9 +253,11 @@ class Trainer:
                         frozen_trunk=settings.freeze_trunk,
                     )
                 else:
-                    losses = joint_losses(self.model, ids) / settings.accumulation
+                    losses = joint_losses(self.model, ids, counts=counts)
                     torch.dot(losses, losses.new_tensor(weights)).backward()
                     total += losses.detach()
+        self._processes.add_up(p.grad for p in self.model.parameters() if p.grad is not None)
+        self._processes.add_up([total])
         return total
 
     def _arithmetic(self) -> AbstractContextManager[None]:

@@ -5,7 +5,8 @@ held out (MD5 of the path below ``sysconfig.get_paths()["stdlib"]`` modulo 100 b
 continuation is made twice by the same backend in the same run, plainly and speculatively, one after
 the other; tokens are compared one by one. Tokens per forward leave out continuations that end in a
 loop (a period of at most 64 tokens, three times over), which flatter every draft, and with them
-the rest of their batch: read it at ``--rows 1``; seconds are of all. Where a configuration needs ``lossless="strict"`` both strategies run in it.
+the rest of their batch: read it at ``--rows 1``; seconds are of all. Where a configuration needs
+``lossless="strict"`` both strategies run in it.
 
 For comparison: arXiv 2404.19737, table S2, 7B and 4 heads on code: 3.50 tokens per forward, 3.05
 times faster; table S3, bytes and 8 heads: 7.04 and 6.39.

@@ -55,6 +55,8 @@ def test__acceptance__nothing_seen__follows_the_prior():
     length, rate = Acceptance(8, 0.5).expect(8, 0.1)
     # 1.5 / 1.1, 1.75 / 1.2, 1.875 / 1.3
     assert (length, rate) == (2, pytest.approx(1.75 / 1.2))
+    assert Acceptance(8, 0.5).expect(8, 0.1, entry=0.2) == (2, pytest.approx(1.75 / 1.4))
+    assert Acceptance(8, 0.5).expect(8, 0.1, entry=0.9) == (0, 1.0)
 
 
 def test__acceptance__longest__bounds_the_length():

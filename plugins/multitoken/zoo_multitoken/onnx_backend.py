@@ -39,6 +39,9 @@ class OnnxBackend(Backend):
         Threads within an operator.
     """
 
+    # Measured with models of 3 to 6 million parameters on a CPU.
+    draft_cost, token_cost = 0.4, 0.12
+
     def __init__(
         self,
         graph: onnx.ModelProto,

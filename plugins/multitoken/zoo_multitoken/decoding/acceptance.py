@@ -41,7 +41,7 @@ class Acceptance:
             self._tried[place] = decay * self._tried[place] + seen
             self._hit[place] = decay * self._hit[place] + (seen and place < accepted)
 
-    def expect(self, longest: int, cost: float) -> tuple[int, float]:
+    def expect(self, longest: int, cost: float, *, entry: float = 0.0) -> tuple[int, float]:
         """Choose the length that promises most tokens for the price of a forward.
 
         Parameters
@@ -49,7 +49,9 @@ class Acceptance:
         longest : int
             Most drafts.
         cost : float
-            What each further token of a block costs, in forwards of a single token.
+            What each draft costs, in forwards of a single token.
+        entry : float, default=0.0
+            What drafting at all costs in addition.
 
         Returns
         -------
@@ -64,7 +66,7 @@ class Acceptance:
             weight = self._tried[place] + _WEIGHT
             chance *= (self._hit[place] + _WEIGHT * self._prior) / weight
             tokens += chance
-            rate = tokens / (1.0 + cost * (place + 1))
+            rate = tokens / (1.0 + entry + cost * (place + 1))
             if rate > best:
                 length, best = place + 1, rate
         return length, best

@@ -153,14 +153,15 @@ class Backend(ABC):
         Tokens are ``0 ... vocab_size - 1``.
     context : int
         Most positions a row can have.
-    token_cost : float
-        What each further token of a block costs, in forwards of a single token. It steers the
-        adaptive length of drafts and changes no output.
+    draft_cost, token_cost : float
+        What it costs to draft at all, and what each draft costs in addition, in forwards of a
+        single token. They steer the adaptive length of drafts and change no greedy output.
     """
 
     n_heads: int
     vocab_size: int
     context: int
+    draft_cost: float = 0.0
     token_cost: float = 0.12
 
     @abstractmethod

@@ -100,7 +100,7 @@ class Drafter:
         Where sampled drafts are drawn from.
     n_heads : int
         Heads of the model, the next-token head among them.
-    token_cost : float
+    draft_cost, token_cost : float
         See `Backend`.
     """
 
@@ -111,13 +111,14 @@ class Drafter:
         streams: Streams,
         *,
         n_heads: int,
+        draft_cost: float,
         token_cost: float,
     ) -> None:
         self._options = options
         self._streams = streams
         self._longest = options.longest_draft(n_heads)
         self._heads = min(self._longest, n_heads - 1) if options.draft != "lookup" else 0
-        self._cost = token_cost
+        self._entry, self._cost = draft_cost, token_cost
         self._memories = [_Memory(prompt, options, n_heads) for prompt in prompts]
 
     def learn(self, place: int, draft: Draft, accepted: int) -> None:
@@ -216,7 +217,7 @@ class Drafter:
     def _expect(self, memory: _Memory, kind: str, longest: int) -> tuple[int, float]:
         """Length and promise of a draft; a length that was given is kept to."""
         if self._options.adaptive:
-            return memory.estimate(kind).expect(longest, self._cost)
+            return memory.estimate(kind).expect(longest, self._cost, entry=self._entry)
         return longest, memory.estimate(kind).expect(longest, 0.0)[1]
 
     def _spread(

@@ -61,6 +61,7 @@ def speculate(
         options,
         streams,
         n_heads=backend.n_heads,
+        draft_cost=backend.draft_cost,
         token_cost=backend.token_cost,
     )
     live = list(rows)

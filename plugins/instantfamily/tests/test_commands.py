@@ -48,7 +48,7 @@ def test__portrait__unknown_crowding__one_sentence(tmp_path):
 @pytest.mark.parametrize("command", ["portrait", "sheet"])
 def test__output__no_picture_format__one_sentence(tmp_path, command):
     done = _run(command, tmp_path / "family.txt")
-    with pytest.raises(ParameterError, match=r"must end in \.png, \.jpg .*, got family\.txt"):
+    with pytest.raises(ParameterError, match=r"must end in .*, got family\.txt"):
         raise done.exception
 
 

@@ -181,37 +181,28 @@ class FamilyAttention:
             lambda: _project(attn, torch.cat([text, context.flatten(1, 2)], 1)),
         )
         length = text.shape[1]
+        gains = self.state.gains
+
+        def factors() -> tuple[Tensor, ...]:
+            found = stack.factors(self.level, gains, text=length, exclusive=exclusive)
+            return tuple(_repeat(part.to(query.dtype), parts) for part in found)
+
+        def bias() -> Tensor:
+            found = stack.bias(self.level, gains, text=length, exclusive=exclusive)
+            return _repeat(found.to(query.dtype), parts)
+
         if stack.variant == "literal":
-            factor, bias = self._once(
-                ("factors", length, exclusive, self.state.gains),
-                parts,
-                lambda: tuple(
-                    _repeat(part.to(query.dtype), parts)
-                    for part in stack.factors(
-                        self.level, self.state.gains, text=length, exclusive=exclusive
-                    )
-                ),
-            )
-            return _merge(_literal(query, key, value, factor, bias))
-        groups = self._groups(stack, parts)
+            kept = self._once(("factors", length, exclusive, gains), parts, factors)
+            return _merge(_literal(query, key, value, *kept))
+        groups = None if exclusive else self._groups(stack, parts)
         if (
-            not exclusive
-            and groups is not None
+            groups is not None
             and groups.plain
             and groups.saving(text=length, length=stack.length) < _GATHER_BELOW
         ):
             return _by_region(query, key, value, groups, length, stack)
-        bias = self._once(
-            ("bias", length, exclusive, self.state.gains, query.dtype),
-            parts,
-            lambda: _repeat(
-                stack.bias(self.level, self.state.gains, text=length, exclusive=exclusive).to(
-                    query.dtype
-                ),
-                parts,
-            ),
-        )
-        return _merge(F.scaled_dot_product_attention(query, key, value, attn_mask=bias))
+        mask = self._once(("bias", length, exclusive, gains, query.dtype), parts, bias)
+        return _merge(F.scaled_dot_product_attention(query, key, value, attn_mask=mask))
 
     def _decoupled(
         self, attn: Attention, stack: FamilyStack, query: Tensor, text: Tensor

@@ -1,0 +1,66 @@
+"""``zoo instantfamily portrait``: a group picture, or a contact sheet, of drawn people."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zoo.cli.console import stdout
+from zoo.cli.files import check_output_file
+from zoo.errors import ParameterError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["app", "portrait", "sheet"]
+
+app = typer.Typer(no_args_is_help=True, help="Family portraits of drawn people.")
+
+
+@app.command()
+def portrait(
+    output: Annotated[Path, typer.Argument(help="The picture to write, .png or .jpg.")],
+    *,
+    people: Annotated[int, typer.Option("-n", "--people", min=1, max=16)] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same family.")] = 0,
+    width: Annotated[int, typer.Option(min=32, max=4096, help="Pixels.")] = 960,
+    height: Annotated[int, typer.Option(min=32, max=4096, help="Pixels.")] = 640,
+    crowding: Annotated[str, typer.Option(help="apart, touching or overlapping.")] = "overlapping",
+) -> None:
+    """Draw a group picture."""
+    from zoo_instantfamily.drawing import CROWDING, DrawnFaces
+
+    check_output_file(output)
+    if crowding not in CROWDING:
+        raise ParameterError(f"--crowding must be one of {', '.join(CROWDING)}, got {crowding!r}.")
+    faces = DrawnFaces(seed)
+    scenes = faces.scenes(faces.identities(people)[None], size=(height, width), crowding=crowding)
+    _write(scenes.images[0], output)
+    stdout().print(f"{output}: {scenes.captions[0]}")
+
+
+@app.command()
+def sheet(
+    output: Annotated[Path, typer.Argument(help="The picture to write, .png or .jpg.")],
+    *,
+    people: Annotated[int, typer.Option("-n", "--people", min=1, max=64, help="Rows.")] = 4,
+    portraits: Annotated[int, typer.Option(min=1, max=64, help="Columns.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same people.")] = 0,
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Side of a portrait.")] = 160,
+) -> None:
+    """Draw a contact sheet: each row one person, each picture anew."""
+    from zoo_instantfamily.drawing import DrawnFaces
+
+    check_output_file(output)
+    faces = DrawnFaces(seed)
+    rows = faces.identities(people).repeat_interleave(portraits, 0)
+    images = faces.portraits(rows, size=size).view(people, portraits, 3, size, size)
+    _write(images.permute(2, 0, 3, 1, 4).reshape(3, people * size, portraits * size), output)
+    stdout().print(f"{output}: {portraits} portraits each of {people} people")
+
+
+def _write(image: "Tensor", output: Path) -> None:
+    from PIL import Image
+
+    pixels = (image * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    Image.fromarray(pixels).save(output)

@@ -14,11 +14,13 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from PIL import Image
 
 from zoo.errors import FolderExistsError, FormatError
-from zoo_instantfamily.encoders.features import FaceFeatures
+from zoo_instantfamily.encoders import DrawnFaceEncoder, FaceFeatures
+from zoo_instantfamily.face_encoder import DrawnFaceReader
 from zoo_instantfamily.masks import circle_boxes
 from zoo_instantfamily.pipeline import InstantFamilyPipeline
 from zoo_instantfamily.pipeline_xl import InstantFamilyXLPipeline
 from zoo_instantfamily.pose import draw_circles
+from zoo_instantfamily.projector import IDProjector
 
 LEFT, RIGHT, MIDDLE = (2, 12, 26, 40), (38, 12, 62, 40), (26, 40, 40, 60)
 
@@ -302,8 +304,8 @@ PERSON = faces(1)[0]
         ([PERSON], {}, "regions of the faces must be given as boxes or masks, or by a pose"),
         ([PERSON], {"boxes": [LEFT], "masks": [np.ones((8, 8))]}, "exactly one of boxes and masks"),
         (None, {"boxes": [LEFT]}, "There must be faces for the boxes"),
-        ([3], {"boxes": [LEFT]}, r"Face 0 must be a PIL image, an embedding .* Got a int"),
-        ([torch.ones(2, 2)], {"boxes": [LEFT]}, r"Got a Tensor of shape \(2, 2\)"),
+        ([3], {"boxes": [LEFT]}, r"Face 0 must be a picture, an embedding .* Got a int"),
+        ([torch.ones(2, 2).bool()], {"boxes": [LEFT]}, r"Got a Tensor of shape \(2, 2\)"),
         (PERSON, {"boxes": [LEFT]}, "faces must be a list, one for each face"),
         ([[PERSON], [PERSON]], {"boxes": [LEFT]}, r"one list for each prompt, 1\. Got 2"),
         ([PERSON], {"boxes": [LEFT], "id_scale": [1, 1]}, r"one for each face, 1\. Got 2"),
@@ -343,6 +345,28 @@ def test__call__regions_overlap__both_faces_act(pipe, overlaps):
     options = {"overlaps": overlaps}
     image = draw(pipe, people[:2], boxes, **options)
     assert difference(image, draw(pipe, people[1:], boxes, **options)) > 1e-4
+
+
+def test__call__pictures_of_faces__equal_their_features_and_are_saved(make_pipe, tmp_path):
+    torch.manual_seed(0)
+    encoder = DrawnFaceEncoder(4, 6, 5)
+    pipe = make_pipe(
+        face_encoder=DrawnFaceReader.of(encoder.eval()),
+        id_projector=IDProjector(global_dim=6, local_dim=5, grid=6, cross_attention_dim=16),
+    )
+    tensors = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    pixels = (tensors * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    pictures = [Image.fromarray(picture) for picture in pixels]
+    read = pipe.face_encoder(pictures)
+    features = [FaceFeatures(read.vector[i : i + 1], read.tokens[i : i + 1]) for i in range(2)]
+    expected = draw(pipe, features, [LEFT, RIGHT])
+    assert np.array_equal(expected, draw(pipe, pictures, [LEFT, RIGHT]))
+    assert np.array_equal(expected, draw(pipe, list(pixels), [LEFT, RIGHT]))
+    loaded = InstantFamilyPipeline.from_pretrained(pipe.save_pretrained(tmp_path / "family"))
+    loaded.set_progress_bar_config(disable=True)
+    assert np.array_equal(expected, draw(loaded, pictures, [LEFT, RIGHT]))
+    with pytest.raises(ValueError, match="Got a mixture of both"):
+        draw(pipe, [pictures[0], torch.ones(6)], [LEFT, RIGHT])
 
 
 @pytest.mark.parametrize("kind", ["stack", "decoupled", "sdxl"])

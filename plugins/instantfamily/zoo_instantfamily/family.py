@@ -9,6 +9,7 @@ from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from torch import Tensor
 
 from zoo_instantfamily.attention import install
+from zoo_instantfamily.faces import FaceReader
 from zoo_instantfamily.identities import Face, by_sample, numbers_by_sample, read_face
 from zoo_instantfamily.masks import MARGIN, level_masks
 from zoo_instantfamily.places import canvas_size, control_images, read_places
@@ -20,7 +21,14 @@ __all__ = ["FamilyMixin"]
 
 
 class FamilyMixin:
-    """Draws faces into regions; see `zoo_instantfamily.pipeline.InstantFamilyPipeline`."""
+    """Draws faces into regions; see `zoo_instantfamily.pipeline.InstantFamilyPipeline`.
+
+    Attributes
+    ----------
+    face_reader : FaceReader or None
+        Reads pictures of faces in place of the component ``face_encoder``; for detectors and
+        recognisers that are not saved with a pipeline, such as insightface's.
+    """
 
     unet: Any
     controlnet: Any
@@ -54,6 +62,7 @@ class FamilyMixin:
             circles=circles,
             overlaps=overlaps,
         )
+        self.face_reader: FaceReader | None = None
         self._family = FamilyState()
         self._install_family()
 
@@ -332,7 +341,7 @@ class FamilyMixin:
         )
         if not ready:
             faces = self._embed(faces)
-        inputs["vector"] = torch.stack([_need(face.vector) for face in faces])
+        inputs["vector"] = _equal([_need(face.vector) for face in faces])
         if "tokens" in wanted:
             inputs["tokens"] = torch.stack([_need(face.tokens) for face in faces])
         if "clip" in wanted:
@@ -340,18 +349,18 @@ class FamilyMixin:
         return {name: value.to(device, dtype) for name, value in inputs.items()}
 
     def _embed(self, faces: list[Face]) -> list[Face]:
-        if self.face_encoder is None or any(face.image is None for face in faces):
-            lacks = "no face_encoder" if self.face_encoder is None else "a mixture of both"
+        reader = self.face_encoder if self.face_reader is None else self.face_reader.read
+        if reader is None or any(face.image is None for face in faces):
+            lacks = "no face_encoder" if reader is None else "a mixture of both"
             raise ValueError(
                 "The faces must be pictures, in a pipeline with a face_encoder, or features with "
                 f"everything that the id_projector reads ({', '.join(self.id_projector.inputs)}). "
                 f"Got {lacks}."
             )
-        found = self.face_encoder.embed([face.image for face in faces])
-        tokens = [None] * len(faces) if found.tokens is None else list(found.tokens)
+        found = reader([face.image for face in faces])
         return [
             Face(face.image, vector, own)
-            for face, vector, own in zip(faces, found.vector, tokens, strict=True)
+            for face, vector, own in zip(faces, found.vector, found.tokens, strict=True)
         ]
 
     def _clip(self, faces: list[Face]) -> tuple[Tensor, Tensor]:
@@ -394,6 +403,15 @@ def _count_samples(prompt: Any, prompt_embeds: Tensor | None) -> int:
     if prompt_embeds is None:
         raise ValueError("The prompt must be a string or a list of strings. Got neither.")
     return len(prompt_embeds)
+
+
+def _equal(vectors: list[Tensor]) -> Tensor:
+    """Stack embeddings; a face with fewer pictures than another has them repeated."""
+    if all(vector.ndim == 1 for vector in vectors):
+        return torch.stack(vectors)
+    rows = [torch.atleast_2d(vector) for vector in vectors]
+    most = max(len(row) for row in rows)
+    return torch.stack([row[torch.arange(most) % len(row)] for row in rows])
 
 
 def _need(value: Tensor | None) -> Tensor:

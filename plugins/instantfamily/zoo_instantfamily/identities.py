@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoo_instantfamily.encoders.features import FaceFeatures
+from zoo_instantfamily.faces import read_image
 
 __all__ = ["Face", "by_sample", "numbers_by_sample", "read_face"]
 
@@ -22,8 +23,8 @@ class Face:
     ----------
     image : PIL.Image.Image or None
         A picture of it.
-    vector : Tensor of shape (vector_dim,) or None
-        Its global embedding.
+    vector : Tensor of shape (vector_dim,) or (pictures, vector_dim), or None
+        Its global embedding, or one from each of several pictures.
     tokens : Tensor of shape (side * side, token_dim) or None
         Its local features, row by row.
     """
@@ -38,8 +39,9 @@ def read_face(value: Any, where: str) -> Face:
 
     Parameters
     ----------
-    value : Face, PIL.Image.Image, FaceFeatures of one face, or vector
-        The face.
+    value : Face, PIL.Image.Image, array, Tensor or FaceFeatures
+        The face: a picture as `zoo_instantfamily.faces.read_image` takes it, an embedding of
+        shape (vector_dim,), several of shape (pictures, vector_dim), or features of one face.
     where : str
         Its name in messages.
 
@@ -61,13 +63,20 @@ def read_face(value: Any, where: str) -> Face:
             return Face(vector=vector[0], tokens=None if tokens is None else tokens[0])
         case Tensor() | np.ndarray():
             vector = torch.as_tensor(value)
-            if vector.ndim == 1 and vector.is_floating_point():
+            if vector.ndim in (1, 2) and vector.is_floating_point():
                 return Face(vector=vector)
+            if vector.ndim == 3:
+                return Face(image=_picture(read_image(value, name=where)))
     shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor | np.ndarray) else ""
     raise ValueError(
-        f"{where} must be a PIL image, an embedding (a vector of floats) or the FaceFeatures of "
-        f"one face. Got a {type(value).__name__}{shape}."
+        f"{where} must be a picture, an embedding (a vector of floats) or the FaceFeatures of one "
+        f"face. Got a {type(value).__name__}{shape}."
     )
+
+
+def _picture(image: Tensor) -> Image.Image:
+    pixels = (image.permute(1, 2, 0) * 255).round().to(torch.uint8)
+    return Image.fromarray(pixels.cpu().numpy())
 
 
 def by_sample(

@@ -10,19 +10,26 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
+from torch import nn
+
 from zoo.errors import FormatError
 from zoo.files import atomic_folder, checked_member, read_json
 
-__all__ = ["COMPONENTS", "INDEX", "PersistentMixin", "check_index"]
+__all__ = ["COMPONENTS", "INDEX", "PersistentMixin", "align", "check_index"]
 
 INDEX = "model_index.json"
 
 COMPONENTS = {
     ("zoo_instantfamily.projector", "IDProjector"),
     ("zoo_instantfamily.adapter", "IDAdapter"),
+    ("zoo_instantfamily.face_encoder", "DrawnFaceReader"),
+    ("zoo_instantfamily.faceid", "FaceIDPlusProjector"),
+    ("zoo_instantfamily.faceid", "FaceIDProjector"),
+    ("zoo_instantfamily.resampler", "ResamplerProjector"),
 }
 """Components of this plugin that a pipeline may be saved with: module and class."""
 
+_ALIGNMENT = 64
 _PEERS = ("diffusers", "transformers", "stable_diffusion")
 
 
@@ -119,6 +126,27 @@ class PersistentMixin:
             check_index(pretrained_model_name_or_path, cls)
         for module, _ in COMPONENTS:
             importlib.import_module(module)
-        return super().from_pretrained(  # type: ignore[misc]
+        pipe = super().from_pretrained(  # type: ignore[misc]
             pretrained_model_name_or_path, **options
         )
+        for component in pipe.components.values():
+            if isinstance(component, nn.Module):
+                align(component)
+        return pipe
+
+
+def align(module: nn.Module) -> None:
+    """Move weights to addresses that torch itself would choose.
+
+    A safetensors file is mapped into memory, and its tensors begin wherever they do. Matrix
+    products on such addresses may add in another order, and a loaded pipeline would differ from
+    the saved one in the last bit.
+
+    Parameters
+    ----------
+    module : Module
+        Changed in place.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.device.type == "cpu" and tensor.data_ptr() % _ALIGNMENT:
+            tensor.data = tensor.data.clone()

@@ -12,6 +12,8 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
+from zoo_instantfamily.resampler import check_vectors
+
 __all__ = ["IDProjector"]
 
 
@@ -93,11 +95,7 @@ class IDProjector(ModelMixin, ConfigMixin):
         """
         config = self.config
         found = []
-        if vector.ndim != 2 or vector.shape[1] != config.global_dim:
-            raise ValueError(
-                f"The vectors of the faces must have the shape (faces, {config.global_dim}). "
-                f"Got {tuple(vector.shape)}."
-            )
+        check_vectors(vector, config.global_dim)
         if config.features != "local":
             found.append(self.vector(vector)[:, None])
         if config.features != "global":

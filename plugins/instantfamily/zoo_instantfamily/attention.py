@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 
-from zoo_instantfamily.stack import FamilyStack, Groups
+from zoo_instantfamily.stack import FamilyStack, Gains, Groups
 from zoo_instantfamily.state import FamilyState, caching
 
 __all__ = ["KINDS", "FamilyAttention", "RegionSelfAttention", "install", "levels_of"]
@@ -24,7 +24,7 @@ KINDS = ("stack", "decoupled", "faces", "text")
 ``stack``: text and faces in one softmax, through the layer's own keys and values (the paper).
 ``decoupled``: an attention of its own with keys and values of its own, added to that of the text
 (IP-Adapter). ``faces``: faces in place of the text, each in its region, and the null tokens
-elsewhere (InstantID's IdentityNet). ``text``: not at all.
+elsewhere (InstantID's IdentityNet); a strength only switches them on or off. ``text``: not at all.
 """
 
 _GATHER_BELOW = 0.8
@@ -181,7 +181,7 @@ class FamilyAttention:
             lambda: _project(attn, torch.cat([text, context.flatten(1, 2)], 1)),
         )
         length = text.shape[1]
-        gains = self.state.gains
+        gains = _switches(self.state.gains) if exclusive else self.state.gains
 
         def factors() -> tuple[Tensor, ...]:
             found = stack.factors(self.level, gains, text=length, exclusive=exclusive)
@@ -244,6 +244,11 @@ class FamilyAttention:
     def _once(self, what: Any, parts: int, make: Callable[[], Any]) -> Any:
         level = None if what in ("null", "context") else self.level
         return self.state.once((what, level, parts), make)
+
+
+def _switches(gains: Gains | None) -> Gains | None:
+    """Strengths as on and off: where faces stand in place of the text there is no less of them."""
+    return gains and tuple(tuple(float(gain > 0) for gain in row) for row in gains)
 
 
 def _nulls(stack: FamilyStack, parts: int) -> Tensor:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["VARIANTS", "FamilyStack", "Groups"]
+__all__ = ["VARIANTS", "FamilyStack", "Gains", "Groups"]
 
 VARIANTS = ("masked", "literal", "none")
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 
 import torch
-
 from zoo_instantfamily.drawing import DrawnFaces
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "portrait", "sheet"]
 
+_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
+
 app = typer.Typer(no_args_is_help=True, help="Family portraits of drawn people.")
 
 
@@ -30,7 +32,7 @@ def portrait(
     """Draw a group picture."""
     from zoo_instantfamily.drawing import CROWDING, DrawnFaces
 
-    check_output_file(output)
+    _check_picture(output)
     if crowding not in CROWDING:
         raise ParameterError(f"--crowding must be one of {', '.join(CROWDING)}, got {crowding!r}.")
     faces = DrawnFaces(seed)
@@ -51,12 +53,21 @@ def sheet(
     """Draw a contact sheet: each row one person, each picture anew."""
     from zoo_instantfamily.drawing import DrawnFaces
 
-    check_output_file(output)
+    _check_picture(output)
     faces = DrawnFaces(seed)
     rows = faces.identities(people).repeat_interleave(portraits, 0)
     images = faces.portraits(rows, size=size).view(people, portraits, 3, size, size)
     _write(images.permute(2, 0, 3, 1, 4).reshape(3, people * size, portraits * size), output)
     stdout().print(f"{output}: {portraits} portraits each of {people} people")
+
+
+def _check_picture(output: Path) -> None:
+    check_output_file(output)
+    if output.suffix.lower() not in _FORMATS:
+        raise ParameterError(
+            f"The picture must end in {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}, "
+            f"got {output.name}."
+        )
 
 
 def _write(image: "Tensor", output: Path) -> None:

@@ -13,7 +13,7 @@ __all__ = ["BACKGROUND_STYLES", "draw_backgrounds"]
 
 
 def _plain(x: Tensor, y: Tensor, r: Tensor, pixel: float) -> Tensor:
-    return 0.06 - 0.28 * ((x - 0.0) ** 2 + (y + 0.1) ** 2)
+    return 0.06 - 0.28 * (x * x + (y + 0.1) ** 2)
 
 
 def _gradient(x: Tensor, y: Tensor, r: Tensor, pixel: float) -> Tensor:

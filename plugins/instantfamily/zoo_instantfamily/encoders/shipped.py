@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from zoo_instantfamily.encoders.encoder import DrawnFaceEncoder
@@ -22,7 +22,8 @@ def save_weights(model: nn.Module, path: Path) -> None:
         for name, value in model.state_dict().items()
     }
     written = path.with_name(path.name + ".part")
-    save_file({k: v.contiguous() for k, v in state.items()}, written)
+    # Bytes rather than save_file, which gives the file to its owner alone.
+    written.write_bytes(save({k: v.contiguous() for k, v in state.items()}))
     os.replace(written, path)
 
 

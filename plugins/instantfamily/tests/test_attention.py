@@ -35,6 +35,11 @@ APART = boxes((0, 3), (3, 5), (6, 9))
 OVERLAPPING = boxes((0, 5), (3, 7), (6, 9))
 
 
+@pytest.fixture(autouse=True)
+def _gather_small_layers(monkeypatch):
+    monkeypatch.setattr("zoo_instantfamily.attention._GATHER_FROM", 0)
+
+
 class Layer:
     """One attention layer with random weights and its processor."""
 
@@ -203,8 +208,8 @@ def test__family_attention__tokens_of_one_identity_change__nothing_outside_its_r
 def test__family_attention__region_by_region__equals_one_softmax_with_a_mask(monkeypatch):
     hidden, text = make_inputs(2)
     outputs = []
-    for limit in (0.0, 10.0):
-        monkeypatch.setattr("zoo_instantfamily.attention._GATHER_BELOW", limit)
+    for limit in (0, 10**9):
+        monkeypatch.setattr("zoo_instantfamily.attention._GATHER_FROM", limit)
         layer = Layer()
         layer.start(make_stack(APART))
         outputs.append(layer(hidden, text))

@@ -27,7 +27,8 @@ KINDS = ("stack", "decoupled", "faces", "text")
 elsewhere (InstantID's IdentityNet); a strength only switches them on or off. ``text``: not at all.
 """
 
-_GATHER_BELOW = 0.8
+_GATHER_FROM = 2**18
+"""Logits of one head that must be saved for the gathering and scattering to pay."""
 
 
 def _heads(attn: Attention, tensor: Tensor) -> Tensor:
@@ -174,14 +175,16 @@ class FamilyAttention:
         if exclusive:
             text = self._once("null", parts, lambda: _nulls(stack, parts))
         context = self._once("context", parts, lambda: stack.context(parts=parts))
-        key, value = self.state.project(
-            self.name,
-            (attn.to_k, attn.to_v),
-            (text, context),
-            lambda: _project(attn, torch.cat([text, context.flatten(1, 2)], 1)),
-        )
         length = text.shape[1]
         gains = _switches(self.state.gains) if exclusive else self.state.gains
+
+        def project(arrange: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+            return self.state.project(
+                f"{self.name} {arrange.__name__}",
+                (attn.to_k, attn.to_v),
+                (text, context),
+                lambda: _project(attn, text, context, arrange),
+            )
 
         def factors() -> tuple[Tensor, ...]:
             found = stack.factors(self.level, gains, text=length, exclusive=exclusive)
@@ -193,23 +196,23 @@ class FamilyAttention:
 
         if stack.variant == "literal":
             kept = self._once(("factors", length, exclusive, gains), parts, factors)
-            return _merge(_literal(query, key, value, *kept))
+            return _merge(_literal(query, *project(_in_a_row), *kept))
         groups = None if exclusive else self._groups(stack, parts)
-        if (
-            groups is not None
-            and groups.plain
-            and groups.saving(text=length, length=stack.length) < _GATHER_BELOW
-        ):
-            return _by_region(query, key, value, groups, length, stack)
+        size = {"pixels": query.shape[2], "text": length, "length": stack.length}
+        if groups is not None and groups.plain and groups.saving(**size) >= _GATHER_FROM:
+            return _by_region(query, *project(_beside), groups, length)
         mask = self._once(("bias", length, exclusive, gains, query.dtype), parts, bias)
-        return _merge(F.scaled_dot_product_attention(query, key, value, attn_mask=mask))
+        return _merge(F.scaled_dot_product_attention(query, *project(_in_a_row), attn_mask=mask))
 
     def _decoupled(
         self, attn: Attention, stack: FamilyStack, query: Tensor, text: Tensor
     ) -> Tensor:
         parts = _parts(stack, query, self.name)
         key, value = self.state.project(
-            self.name, (attn.to_k, attn.to_v), (text,), lambda: _project(attn, text)
+            self.name,
+            (attn.to_k, attn.to_v),
+            (text,),
+            lambda: (_heads(attn, attn.to_k(text)), _heads(attn, attn.to_v(text))),
         )
         out = _merge(F.scaled_dot_product_attention(query, key, value))
         groups = self._groups(stack, parts)
@@ -219,8 +222,8 @@ class FamilyAttention:
             _heads(attn, part if parts == 2 else part[-stack.batch :])
             for part in self.state.keys_values[self.name]
         )
-        found = _each(_gather(query, groups), own_key, own_value)
-        return out + _scatter(found, groups, out)
+        found = _each(_gather(query, groups.index), own_key, own_value)
+        return out + _scatter(found, groups.index, groups.weight, query.shape[2])
 
     def _groups(self, stack: FamilyStack, parts: int) -> Groups | None:
         if not caching() and self.kind != "decoupled":
@@ -231,13 +234,13 @@ class FamilyAttention:
             found = stack.groups(self.level, gains)
             if found is None:
                 return None
-            index, weight, covered = (
+            index, weight, rest, rest_weight = (
                 tensor.expand(stack.batch, *tensor.shape[1:]).repeat(
                     parts, *(1,) * (tensor.ndim - 1)
                 )
-                for tensor in (found.index, found.weight, found.covered)
+                for tensor in (found.index, found.weight, found.rest, found.rest_weight)
             )
-            return Groups(index, weight, covered, found.plain)
+            return Groups(index, weight, rest, rest_weight, found.plain)
 
         return self._once(("groups", gains), parts, make)
 
@@ -255,11 +258,27 @@ def _nulls(stack: FamilyStack, parts: int) -> Tensor:
     return torch.cat([stack.null[:, 0]] * parts)
 
 
-def _project(attn: Attention, context: Tensor) -> tuple[Tensor, Tensor]:
-    return (
-        _heads(attn, attn.to_k(context)).contiguous(),
-        _heads(attn, attn.to_v(context)).contiguous(),
+def _project(
+    attn: Attention, text: Tensor, context: Tensor, arrange: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    both = torch.cat([text, context.flatten(1, 2)], 1)
+    key, value = (
+        arrange(
+            found[:, : text.shape[1]], found[:, text.shape[1] :].unflatten(1, context.shape[1:3])
+        )
+        for found in (attn.to_k(both), attn.to_v(both))
     )
+    return _heads(attn, key).contiguous(), _heads(attn, value).contiguous()
+
+
+def _in_a_row(text: Tensor, faces: Tensor) -> Tensor:
+    """Text, then all identities: (batch, text + identities * tokens, channels)."""
+    return torch.cat([text, faces.flatten(1, 2)], 1)
+
+
+def _beside(text: Tensor, faces: Tensor) -> Tensor:
+    """The text in front of every identity: (batch, identities, text + tokens, channels)."""
+    return torch.cat([text[:, None].expand(-1, faces.shape[1], -1, -1), faces], 2)
 
 
 def _literal(query: Tensor, key: Tensor, value: Tensor, factor: Tensor, bias: Tensor) -> Tensor:
@@ -268,21 +287,18 @@ def _literal(query: Tensor, key: Tensor, value: Tensor, factor: Tensor, bias: Te
     return (logits * factor + bias).softmax(-1) @ value
 
 
-def _by_region(
-    query: Tensor, key: Tensor, value: Tensor, groups: Groups, text: int, stack: FamilyStack
-) -> Tensor:
+def _by_region(query: Tensor, key: Tensor, value: Tensor, groups: Groups, text: int) -> Tensor:
     """Equal to the attention with a mask where regions do not overlap, without its zeros."""
-    plain = _merge(F.scaled_dot_product_attention(query, key[:, :, :text], value[:, :, :text]))
-    own_key, own_value = (_beside(tensor, text, stack) for tensor in (key, value))
-    found = _each(_gather(query, groups), own_key, own_value)
-    return torch.where(groups.covered[..., None], _scatter(found, groups, plain), plain)
-
-
-def _beside(tensor: Tensor, text: int, stack: FamilyStack) -> Tensor:
-    """Put the text in front of every identity: (batch, identities, heads, text + tokens, d)."""
-    faces = tensor[:, :, text:].unflatten(2, (stack.identities, stack.length)).transpose(1, 2)
-    words = tensor[:, None, :, :text].expand(-1, stack.identities, -1, -1, -1)
-    return torch.cat([words, faces], 3)
+    found = _each(_gather(query, groups.index), key, value)
+    out = _scatter(found, groups.index, groups.weight, query.shape[2])
+    if groups.rest.shape[1] == 0:
+        return out
+    outside = _each(
+        _gather(query, groups.rest[:, None]), key[:, :1, :, :text], value[:, :1, :, :text]
+    )
+    return out + _scatter(
+        outside, groups.rest[:, None], groups.rest_weight[:, None], query.shape[2]
+    )
 
 
 def _each(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -292,21 +308,20 @@ def _each(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return _merge(F.scaled_dot_product_attention(query, key, value)).unflatten(0, batch)
 
 
-def _gather(query: Tensor, groups: Groups) -> Tensor:
+def _gather(query: Tensor, index: Tensor) -> Tensor:
     """(batch, heads, pixels, d) to (batch, identities, heads, longest region, d)."""
     heads, depth = query.shape[1], query.shape[3]
-    identities, longest = groups.index.shape[1:]
-    index = groups.index.flatten(1)[:, None, :, None].expand(-1, heads, -1, depth)
-    gathered = query.gather(2, index).unflatten(2, (identities, longest))
-    return gathered.transpose(1, 2)
+    places = index.flatten(1)[:, None, :, None].expand(-1, heads, -1, depth)
+    return query.gather(2, places).unflatten(2, index.shape[1:]).transpose(1, 2)
 
 
-def _scatter(found: Tensor, groups: Groups, like: Tensor) -> Tensor:
-    """Weigh (batch, identities, longest region, channels) and sum it into the pixels of `like`."""
-    weight = groups.weight[..., None].to(found.dtype)
-    found = torch.where(weight > 0, found * weight, 0)
-    index = groups.index.flatten(1)[..., None].expand(-1, -1, found.shape[-1])
-    return torch.zeros_like(like).scatter_add(1, index, found.flatten(1, 2))
+def _scatter(found: Tensor, index: Tensor, weight: Tensor, pixels: int) -> Tensor:
+    """Weigh (batch, identities, longest region, channels) and sum it into the pixels."""
+    weight = weight[..., None].to(found.dtype)
+    found = torch.where(weight > 0, found * weight, 0).flatten(1, 2)
+    places = index.flatten(1)[..., None].expand(-1, -1, found.shape[-1])
+    out = found.new_zeros(found.shape[0], pixels, found.shape[-1])
+    return out.scatter_add(1, places, found)
 
 
 def levels_of(network: Any) -> dict[str, int]:

@@ -27,23 +27,36 @@ class Groups:
         Positions of the pixels in the flattened level; the longest region sets the length.
     weight : Tensor of shape (batch, identities, pixels)
         Mask times strength there, 0 for the positions that only fill up.
-    covered : Tensor of bool and shape (batch, height * width)
-        Whether a pixel lies in some region.
+    rest : Tensor of shape (batch, pixels)
+        Positions outside all regions, filled up in the same way.
+    rest_weight : Tensor of shape (batch, pixels)
+        1 there, 0 for the positions that only fill up.
     plain : bool
         Whether no pixel lies in two regions and every weight is 0 or 1.
     """
 
     index: Tensor
     weight: Tensor
-    covered: Tensor
+    rest: Tensor
+    rest_weight: Tensor
     plain: bool
 
-    def saving(self, *, text: int, length: int) -> float:
-        """Logits that region by region needs, as a part of what all pixels and all tokens need."""
-        pixels = self.covered.shape[1]
+    def saving(self, *, pixels: int, text: int, length: int) -> float:
+        """Logits that region by region does without.
+
+        Parameters
+        ----------
+        pixels, text, length : int
+            Number of pixels, of tokens of the text and of tokens of an identity.
+
+        Returns
+        -------
+        float
+            For one sample and head.
+        """
         identities, longest = self.index.shape[1:]
-        gathered = identities * longest * (text + length) + pixels * text
-        return gathered / (pixels * (text + identities * length))
+        gathered = identities * longest * (text + length) + self.rest.shape[1] * text
+        return pixels * (text + identities * length) - gathered
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -241,10 +254,17 @@ class FamilyStack:
         longest = int(seen.sum(2).max())
         if longest == 0:
             return None
-        index = seen.to(torch.uint8).argsort(dim=2, descending=True, stable=True)[..., :longest]
-        weight = weights.gather(2, index)
+        index = _positions(seen, longest)
+        free = ~seen.any(1)
+        rest = _positions(free, int(free.sum(1).max()))
         plain = bool((seen.sum(1) <= 1).all()) and bool(((weights == 0) | (weights == 1)).all())
-        return Groups(index, weight, seen.any(1), plain)
+        return Groups(
+            index=index,
+            weight=weights.gather(2, index),
+            rest=rest,
+            rest_weight=free.gather(1, rest).to(weights.dtype),
+            plain=plain,
+        )
 
     def isolation(self, level: int) -> Tensor:
         """Which pixel may look at which in self-attention when regions are kept apart.
@@ -267,3 +287,8 @@ class FamilyStack:
         shared = numbers @ numbers.transpose(1, 2) > 0
         free = ~inside.any(2)
         return (shared | free[:, None, :] | free[:, :, None])[:, None]
+
+
+def _positions(marked: Tensor, count: int) -> Tensor:
+    """Positions of the marked pixels in order, then of others up to a count."""
+    return marked.to(torch.uint8).argsort(dim=-1, descending=True, stable=True)[..., :count]

@@ -26,6 +26,7 @@ from diffusers.models.attention_processor import (
     AttnProcessor2_0,
     IPAdapterAttnProcessor2_0,
 )
+
 from zoo_instantfamily import attention
 from zoo_instantfamily.stack import FamilyStack
 from zoo_instantfamily.state import FamilyState

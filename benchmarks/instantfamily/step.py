@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import ControlNetModel, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor2_0
+
 from zoo_instantfamily.attention import install
 from zoo_instantfamily.stack import FamilyStack
 from zoo_instantfamily.state import FamilyState

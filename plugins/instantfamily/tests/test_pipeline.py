@@ -338,6 +338,13 @@ def test__call__wrong_input__one_sentence(pipe, people, options, message):
         draw(pipe, people, **{"boxes": None, **options})
 
 
+def test__init__attention_does_not_fit__one_sentence(make_pipe):
+    with pytest.raises(ValueError, match="decoupled attention must have an id_adapter"):
+        make_pipe(unet_attention="decoupled")
+    with pytest.raises(ValueError, match="must be one of stack, decoupled, faces, text"):
+        make_pipe(controlnet_attention="both")
+
+
 @pytest.mark.parametrize("overlaps", ["share", "nearest"])
 def test__call__regions_overlap__both_faces_act(pipe, overlaps):
     boxes = [LEFT, (20, 12, 44, 40)]

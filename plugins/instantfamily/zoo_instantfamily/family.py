@@ -53,6 +53,8 @@ class FamilyMixin:
         circles: bool,
         overlaps: str,
     ) -> None:
+        if unet_attention == "decoupled" and id_adapter is None:
+            raise ValueError("The UNet's decoupled attention must have an id_adapter. Got None.")
         self.register_modules(  # type: ignore[attr-defined]
             id_projector=id_projector, face_encoder=face_encoder, id_adapter=id_adapter
         )

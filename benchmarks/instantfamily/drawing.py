@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 import torch
+
 from zoo_instantfamily.drawing import DrawnFaces
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from zoo_instantfamily.encoders import RecogniserTraining, save_weights, verify
 from zoo_instantfamily.encoders.shipped import WEIGHTS
 

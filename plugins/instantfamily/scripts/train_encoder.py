@@ -6,6 +6,7 @@ figures go beside the weights.
 """
 
 from recogniser import main
+
 from zoo_instantfamily.encoders import DrawnFaceEncoder, RecogniserTraining
 
 if __name__ == "__main__":

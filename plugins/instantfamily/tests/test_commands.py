@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
-from zoo_instantfamily.commands import app
 
 from zoo.errors import ParameterError
+from zoo_instantfamily.commands import app
 
 
 def _run(*arguments):

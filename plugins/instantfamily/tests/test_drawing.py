@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from zoo_instantfamily.drawing import (
     BACKGROUND_COLOURS,
     BACKGROUND_STYLES,

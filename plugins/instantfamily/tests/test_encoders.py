@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from zoo_instantfamily.drawing import DrawnFaces
 from zoo_instantfamily.encoders import (
     DrawnFaceEncoder,

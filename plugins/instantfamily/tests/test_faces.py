@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from zoo_instantfamily.drawing import DrawnFaces
 from zoo_instantfamily.encoders import DrawnFaceEncoder, FaceFeatures
 from zoo_instantfamily.faces import (

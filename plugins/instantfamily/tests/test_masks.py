@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from zoo_instantfamily.masks import (
     box_masks,
     circle_boxes,

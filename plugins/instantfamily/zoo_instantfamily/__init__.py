@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoo_instantfamily.drawing import DrawnFaces
     from zoo_instantfamily.encoders import load_encoder, load_judge
+    from zoo_instantfamily.pipeline import InstantFamilyPipeline
+    from zoo_instantfamily.pipeline_xl import InstantFamilyXLPipeline
 
 __version__ = "0.1.0"
 
-__all__ = ["DrawnFaces", "load_encoder", "load_judge"]
+__all__ = [
+    "DrawnFaces",
+    "InstantFamilyPipeline",
+    "InstantFamilyXLPipeline",
+    "load_encoder",
+    "load_judge",
+]
 
 _HOME = {
     "DrawnFaces": "zoo_instantfamily.drawing",
+    "InstantFamilyPipeline": "zoo_instantfamily.pipeline",
+    "InstantFamilyXLPipeline": "zoo_instantfamily.pipeline_xl",
     "load_encoder": "zoo_instantfamily.encoders",
     "load_judge": "zoo_instantfamily.encoders",
 }

@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
-PLUGINS := -e 'plugins/kan[plot]'
+PLUGINS := -e 'plugins/kan[plot]' -e 'plugins/multitoken[hf]' -e plugins/instantfamily
 # One process for each core; each computes on one thread.
 WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1

@@ -28,12 +28,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+import zoo
 from zoo_multitoken.decoding import Backend, Decoding, Options, Statistics, decode
 from zoo_multitoken.export import export_model
 from zoo_multitoken.onnx_backend import OnnxBackend
 from zoo_multitoken.torch_backend import TorchBackend
-
-import zoo
 
 CONFIGURATIONS = ("torch", "onnx", "torch-bf16", "onnx-int8")
 LONGEST_PERIOD = 64

@@ -27,6 +27,7 @@ import time
 from pathlib import Path
 
 import torch
+
 from zoo_multitoken.config import ModelConfig
 from zoo_multitoken.model import MultiTokenModel
 from zoo_multitoken.training.loss import joint_losses, losses_with_gradients

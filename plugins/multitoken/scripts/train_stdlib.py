@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from zoo_multitoken import MultiTokenLM
 from zoo_multitoken.config import ModelConfig
 from zoo_multitoken.model import MultiTokenModel

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from zoo_multitoken.decoding import Options, Row, decode
 from zoo_multitoken.decoding.table import TableBackend
 

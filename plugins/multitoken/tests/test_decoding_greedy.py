@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zoo_multitoken.decoding import Options, decode
-from zoo_multitoken.decoding.table import TableBackend
 
 from zoo.errors import DeviceError
+from zoo_multitoken.decoding import Options, decode
+from zoo_multitoken.decoding.table import TableBackend
 
 VOCAB = 6
 GUESSES = ["always", "never", "sometimes"]

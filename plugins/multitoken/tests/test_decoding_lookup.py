@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from zoo_multitoken.decoding.acceptance import Acceptance
 from zoo_multitoken.decoding.lookup import LONGEST, SHORTEST, Lookup
 

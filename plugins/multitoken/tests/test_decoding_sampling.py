@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from scipy.stats import chi2, chisquare, kstest
+
 from zoo_multitoken.decoding import Options, decode
 from zoo_multitoken.decoding.sampling import invert, probabilities, verify
 from zoo_multitoken.decoding.streams import Streams

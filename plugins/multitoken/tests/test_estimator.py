@@ -9,10 +9,10 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from torch.nn import functional
-from zoo_multitoken import ByteTokenizer, ModelConfig, MultiTokenLM, MultiTokenModel
 
 import zoo
 from zoo.errors import DeviceError, FormatError, IntegrityError, SourceError
+from zoo_multitoken import ByteTokenizer, ModelConfig, MultiTokenLM, MultiTokenModel
 
 TEXTS = ["the cat sat on the mat. " * 6, "the dog sat on the log. " * 6]
 SMALL = {

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from zoo_multitoken.config import ModelConfig
 from zoo_multitoken.decoding import Backend, Forward
 from zoo_multitoken.generation import generate, stream, token_pieces

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from zoo_multitoken.config import HEAD_KINDS, ModelConfig
 from zoo_multitoken.model import MultiTokenModel
 

@@ -8,6 +8,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+
+import zoo
+from zoo.errors import ExportError, FormatError
+from zoo.onnx.bundle import read_bundle
+from zoo.onnx.export import write_export
 from zoo_multitoken.config import ModelConfig
 from zoo_multitoken.decoding import Options, Plan, decode
 from zoo_multitoken.export import DTYPES, export_model
@@ -17,11 +22,6 @@ from zoo_multitoken.onnx_backend import OnnxBackend
 from zoo_multitoken.runtime import TOKENIZER_FILE, MultiTokenRunner
 from zoo_multitoken.tokens import ByteTokenizer
 from zoo_multitoken.torch_backend import TorchBackend
-
-import zoo
-from zoo.errors import ExportError, FormatError
-from zoo.onnx.bundle import read_bundle
-from zoo.onnx.export import write_export
 
 VOCAB = 257
 

@@ -2,10 +2,10 @@
 
 import pytest
 from sklearn.exceptions import NotFittedError
-from zoo_multitoken.decoding import Statistics
-from zoo_multitoken.estimator import MultiTokenLM
 
 import zoo
+from zoo_multitoken.decoding import Statistics
+from zoo_multitoken.estimator import MultiTokenLM
 
 TEXT = "def area(width, height):\n    return width * height\n\n\n" * 20
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from zoo_multitoken.tokens import ByteTokenizer, FileTokenizer, tokenizer_from_json
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from zoo_multitoken.config import HEAD_KINDS, ModelConfig
 from zoo_multitoken.decoding import Options, Plan, decode
 from zoo_multitoken.model import MultiTokenModel

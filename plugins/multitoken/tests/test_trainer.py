@@ -8,13 +8,13 @@ import time
 import numpy as np
 import pytest
 import torch
+
+from zoo.errors import FormatError
 from zoo_multitoken.config import ModelConfig
 from zoo_multitoken.model import MultiTokenModel
 from zoo_multitoken.tokens import ByteTokenizer
 from zoo_multitoken.training import TokenStream, Trainer, TrainingSettings
 from zoo_multitoken.training.checkpoint import latest, read_checkpoint, write_checkpoint
-
-from zoo.errors import FormatError
 
 TEXTS = ["def f(x):\n    return x + 1\n" * 6, "for i in range(9):\n    print(i)\n" * 6]
 SHAPE = {

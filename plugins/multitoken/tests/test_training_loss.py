@@ -3,6 +3,7 @@ import weakref
 import pytest
 import torch
 from torch.nn import functional
+
 from zoo_multitoken.config import HEAD_KINDS, ModelConfig
 from zoo_multitoken.model import MultiTokenModel
 from zoo_multitoken.training import loss as module

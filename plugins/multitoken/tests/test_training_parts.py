@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from zoo_multitoken.config import ModelConfig
 from zoo_multitoken.model import MultiTokenModel
 from zoo_multitoken.tokens import ByteTokenizer

@@ -15,6 +15,7 @@ of Steiglitz and McBride 1965).
 Axes: ``n`` rows, ``m`` monomials, ``c`` columns of a regression.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -336,7 +337,7 @@ def quotients(
     charge = 0.5 * math.log(total + 1.0) + _NATS_PER_TERM
     scale = float(weight @ y**2) / total
     values = [letter.values for letter in letters]
-    estimate = y if noise < _LOUD else smoothed(values, y, weight)
+    estimates = [y] if noise < _LOUD else [y, smoothed(values, y, weight)]
     best = least = math.inf
     found: dict[tuple, tuple[float, _Proposal]] = {}
 
@@ -350,7 +351,7 @@ def quotients(
             break
         if not np.isfinite(terms.values).all():
             break
-        for view in views:
+        for view, estimate in itertools.product(views, estimates):
             if (view.needs and (view.needs not in named or degree > _CURVED)) or not view.usable(y):
                 continue
             equation = _Equation.of(view, y, estimate, weight, terms.values)

@@ -51,7 +51,8 @@ figure = model.plot(feature_names=knots.feature_names, output_names=["signature"
 # %%
 # A formula
 # ---------
-# It is shorter than the network, no law: the signature is not a function of these three numbers.
+# The search knows nothing of the slope. It is no law: the signature is not a function of these
+# three numbers.
 
 formula = model.to_symbolic(feature_names=knots.feature_names)
 print(formula)

@@ -4,7 +4,7 @@ import sympy
 
 from zoo_kan.symbolic.descent.algebra import VIEWS
 from zoo_kan.symbolic.descent.quotient import _backward, _floating, quotients
-from zoo_kan.symbolic.expression import Variable, to_sympy
+from zoo_kan.symbolic.expression import Variable, evaluate, to_sympy
 from zoo_kan.symbolic.hypotheses import Argument
 from zoo_kan.symbolic.library import LIBRARY
 from zoo_kan.symbolic.refit import Problem, refit
@@ -56,6 +56,39 @@ def test__quotients__noisy_polynomial_of_high_degree__has_no_denominator():
     views = [v for v in VIEWS if v.name == "identity"]
     found = best(a**3 * b**2 + a**2 * b**3, "a b", highest=5, views=views)
     assert set(sympy.Poly(found, a, b).monoms()) == {(3, 2), (2, 3)}
+
+
+def noisy_slopes(share):
+    """Rows, target with ``share`` of its deviation as noise, law a*c/(a**2 + b**2); a has zeros."""
+    rng = np.random.default_rng(3)
+    a, b, c = rng.uniform(-2.0, 2.0, 1500), *rng.uniform([[1.0], [5.0]], [[2.0], [25.0]], (2, 1500))
+    a[::100] = 0.0
+    y = a * c / (a**2 + b**2)
+    return [a, b, c], y + share * y.std() * rng.standard_t(5, size=1500)
+
+
+def test__quotients__a_quarter_is_heavy_tailed_noise__law_is_found_exactly():
+    columns, y = noisy_slopes(0.25)
+    counts = np.ones(len(y))
+    problem = Problem(columns, y, counts)
+    arguments = [Argument(Variable(j), (), column) for j, column in enumerate(columns)]
+    fits = []
+    for node, theta in quotients(arguments, y, counts, LIBRARY, highest=4, noise=0.06):
+        fit = shorten(refit(node, theta, problem), problem, LIBRARY)
+        fits.append((description_length(fit, problem), fit))
+    fit = min(fits, key=lambda row: row[0])[1]
+    a, b, c = symbols = sympy.symbols("a b c")
+    found = to_sympy(fit.node, symbols, [sympy.Float(t, 6) for t in fit.theta])
+    assert sympy.simplify(found - a * c / (a**2 + b**2)) == 0
+
+
+def test__quotients__noise_in_the_regressors__does_not_bias_the_constants():
+    columns, y = noisy_slopes(0.25)
+    arguments = [Argument(Variable(j), (), column) for j, column in enumerate(columns)]
+    exact = columns[0] * columns[2] / (columns[0] ** 2 + columns[1] ** 2)
+    trees = quotients(arguments, y, np.ones(len(y)), LIBRARY, highest=2, noise=0.06)
+    errors = [np.mean((evaluate(node, columns, theta) - exact) ** 2) for node, theta in trees]
+    assert np.nanmin(errors) < 0.02**2 * exact.var()
 
 
 def test__quotients__goal_reached__stops_at_the_lowest_degree():

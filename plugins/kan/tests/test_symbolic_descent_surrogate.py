@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from zoo_kan.symbolic.descent.surrogate import fit_surrogate
+from zoo_kan.symbolic.descent.surrogate import fit_surrogate, smoothed
 
 
 def rows(n=600, k=2, low=1.0, high=4.0, seed=0):
@@ -66,3 +66,23 @@ def test__fit_surrogate__too_few_rows__gives_none():
 def test__fit_surrogate__constant_target__gives_none():
     a, b = rows()
     assert fit_surrogate([a, b], np.ones(600), np.ones(600)) is None
+
+
+def test__smoothed__noise__most_of_it_is_gone():
+    a, b = rows(2000)
+    law = a**2 / b
+    noise = 0.3 * law.std() * np.random.default_rng(1).normal(size=2000)
+    left = smoothed([a, b], law + noise, np.ones(2000)) - law
+    assert np.mean(left**2) < 0.02 * np.mean(noise**2)
+
+
+def test__smoothed__polynomial_without_noise__is_itself():
+    a, b = rows(200)
+    law = a**2 * b - 3.0 * b
+    assert smoothed([a, b], law, np.ones(200)) == pytest.approx(law, rel=1e-9)
+
+
+@pytest.mark.parametrize("columns", [[np.ones(50)], [np.arange(5.0), np.arange(5.0)[::-1]]])
+def test__smoothed__constant_argument_or_few_rows__is_the_target(columns):
+    y = np.arange(len(columns[0])) % 3.0
+    assert np.array_equal(smoothed(columns, y, np.ones(len(y))), y)

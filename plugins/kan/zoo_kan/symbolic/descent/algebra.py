@@ -242,6 +242,10 @@ def quotient_tree(
     if len(above) == 1:
         index, value = above[0]
         below = [(c, v / value) for c, v in below]
+        if not _one_sign(terms.values[:, index]):  # 1 / (Q / P) is not a number where P is zero
+            top = _polynomial(terms, [(index, 1.0)], theta, nothing, tolerance)
+            bottom = _polynomial(terms, below, theta, nothing, tolerance)
+            return Mul((top, Power(bottom, _MINUS_ONE))), np.array(theta)
         inner = _polynomial(terms, below, theta, terms.exponents[index], tolerance)
         return Power(inner, _MINUS_ONE), np.array(theta)
     top = _polynomial(terms, above, theta, nothing, tolerance)

@@ -104,7 +104,14 @@ class Endings:
         goal = 1.2 * noise * search.problem.total / float(self.weight @ slope**2)
         goal = goal if len(letters) > 2 else 0.0
         for tree in quotients(
-            letters, task.values, weight, search.library, single=single, highest=highest, goal=goal
+            letters,
+            task.values,
+            weight,
+            search.library,
+            single=single,
+            highest=highest,
+            goal=goal,
+            noise=min(search.attainable, reached),
         ):
             self.propose(task, tree, "quotient")
 

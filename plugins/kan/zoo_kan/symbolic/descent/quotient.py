@@ -7,9 +7,15 @@ belong to the law is found by backward elimination, once with every monomial of 
 whose coefficient is 1, and the shortest descriptions are handed on. Laws without noise have
 null vectors instead, see `algebra`.
 
+The noise of ``T(y)`` times ``Q`` would be part of the regressors and draw their coefficients to
+zero. Where it is not small against the target, a smooth estimate of ``T(y)`` stands for it there,
+and what the estimate leaves is put on the other side with the denominator before (the iteration
+of Steiglitz and McBride 1965).
+
 Axes: ``n`` rows, ``m`` monomials, ``c`` columns of a regression.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo_kan.symbolic.descent.algebra import VIEWS, Terms, View, quotient_tree
+from zoo_kan.symbolic.descent.surrogate import smoothed
 from zoo_kan.symbolic.hypotheses import Argument, Tree
 from zoo_kan.symbolic.library import Function
 
@@ -36,6 +43,7 @@ _ROUND = 0.06  # relative distance from a whole number at which a coefficient ma
 _EXACT = 1e-6
 _RIDGE = 1e-11
 _FAINTEST = 1e-3  # of the largest weight of a row
+_LOUD = 0.005  # part of the variance from which noise in the regressors matters
 _DERIVATIVES: dict[str, Callable[[Array], Array]] = {
     "identity": np.ones_like,
     "square": lambda y: 2.0 * y,
@@ -62,13 +70,15 @@ _INVERSES: dict[str, Callable[[Array, float], Array]] = {
 class _Equation:
     """``T(y) * Q - P = 0`` for one transform of the target.
 
-    ``table`` (n, 2m) holds the monomials and the monomials times the transformed target, all of
-    root mean square 1 under ``weight`` (n,), which makes errors those of ``y``.
+    ``table`` (n, 2m) holds the monomials and the monomials times ``smooth``, an estimate of the
+    transformed target, all of root mean square 1 under ``weight`` (n,), which makes errors those
+    of ``y``. ``noise`` is what the estimate leaves of the transformed target.
     """
 
     view: View
     y: Array
-    transformed: Array
+    smooth: Array
+    noise: Array
     counts: Array
     weight: Array
     table: Array
@@ -76,25 +86,29 @@ class _Equation:
     bottom: Array
 
     @classmethod
-    def of(cls, view: View, y: Array, counts: Array, monomials: Array) -> "_Equation | None":
+    def of(
+        cls, view: View, y: Array, estimate: Array, counts: Array, monomials: Array
+    ) -> "_Equation | None":
         with np.errstate(all="ignore"):
-            transformed = view.transform(y)
+            transformed, smooth = view.transform(y), view.transform(estimate)
             rate = _DERIVATIVES[view.name](y)
             weight = counts / rate**2
         if not (np.isfinite(transformed).all() and np.ptp(transformed) > 0.0):
             return None
+        if not np.isfinite(smooth).all():
+            smooth = transformed
         weight = np.where(np.isfinite(weight), weight, 0.0)
         if not weight.max() > 0.0:
             return None
         weight = _capped(weight)  # noise decides on the rest
-        table = np.concatenate([monomials, monomials * transformed[:, None]], axis=1)
+        table = np.concatenate([monomials, monomials * smooth[:, None]], axis=1)
         sizes = np.sqrt(weight @ table**2 / weight.sum())
         if not (np.isfinite(sizes).all() and (sizes > 0.0).all()):
             return None
         m = monomials.shape[1]
-        return cls(
-            view, y, transformed, counts, weight, table / sizes, sizes, monomials / sizes[m:]
-        )
+        bottom = monomials / sizes[m:]
+        noise = transformed - smooth
+        return cls(view, y, smooth, noise, counts, weight, table / sizes, sizes, bottom)
 
     def solve(self, chosen: list[int], anchor: int, start: Array) -> tuple[float, Array] | None:
         """Mean squared error of ``y`` and coefficients (c + 1,) of the terms and the anchor.
@@ -102,7 +116,7 @@ class _Equation:
         ``start`` (n,) is the denominator by which rows are weighted at first.
         """
         m = self.table.shape[1] // 2
-        columns, target = self.table[:, chosen], -self.table[:, anchor]
+        columns, first = self.table[:, chosen], self.bottom[:, anchor - m]
         below = [i for i, c in enumerate(chosen) if c >= m]
         denominator, sign = start, 1.0 if self.y.max() > 0.0 else -1.0
         best: tuple[float, Array] | None = None
@@ -113,6 +127,7 @@ class _Equation:
                     break
                 weight = _capped(weight)
                 gram = (columns * weight[:, None]).T @ columns
+                target = -first * self.smooth - denominator * self.noise
                 unit = float(np.trace(gram)) / len(gram)
                 try:
                     coef = np.linalg.solve(
@@ -122,7 +137,7 @@ class _Equation:
                     break
                 # per unit of the transformed target, as Q itself is
                 denominator = self._denominator(chosen, anchor, coef, below)
-                top = columns @ coef - target - denominator * self.transformed
+                top = columns @ coef - (denominator - first) * self.smooth
                 value = _INVERSES[self.view.name](-top / denominator, sign)
                 error = float(self.counts @ (value - self.y) ** 2) / float(self.counts.sum())
                 if not np.isfinite(error):
@@ -161,7 +176,8 @@ class _Equation:
             if not abs(means[anchor - m]) > _FAINTEST * np.abs(means).max():
                 return
             share = means / means[anchor - m]
-            columns = np.column_stack([self.table, -self.table[:, anchor]])
+            target = -self.table[:, anchor] - denominator * self.noise
+            columns = np.column_stack([self.table, target])
             columns[:, m:-1] -= np.outer(self.table[:, anchor], share)
             columns = columns[:, [*others, -1]] * np.sqrt(weight)[:, None]
             gram = columns.T @ columns
@@ -301,6 +317,7 @@ def quotients(
     single: Sequence[int] = (),
     views: Sequence[View] = VIEWS,
     goal: float = 0.0,
+    noise: float = 0.0,
 ) -> Iterator[Tree]:
     """Laws ``y = T^-1(P(letters) / Q(letters))`` that describe noisy data shortly.
 
@@ -319,6 +336,8 @@ def quotients(
     views : sequence of View
     goal : float
         Mean squared error of ``y`` at which no higher degree is tried.
+    noise : float
+        Part of the variance of the law's target that is noise, roughly.
 
     Yields
     ------
@@ -330,6 +349,8 @@ def quotients(
     n, total = len(y), float(weight.sum())
     charge = 0.5 * math.log(total + 1.0) + _NATS_PER_TERM
     scale = float(weight @ y**2) / total
+    values = [letter.values for letter in letters]
+    estimates = [y] if noise < _LOUD else [y, smoothed(values, y, weight)]
     best = least = math.inf
     found: dict[tuple, tuple[float, _Proposal]] = {}
 
@@ -343,10 +364,10 @@ def quotients(
             break
         if not np.isfinite(terms.values).all():
             break
-        for view in views:
+        for view, estimate in itertools.product(views, estimates):
             if (view.needs and (view.needs not in named or degree > _CURVED)) or not view.usable(y):
                 continue
-            equation = _Equation.of(view, y, weight, terms.values)
+            equation = _Equation.of(view, y, estimate, weight, terms.values)
             if equation is None:
                 continue
             for anchor in range(m, 2 * m):

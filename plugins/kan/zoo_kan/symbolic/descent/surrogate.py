@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Surrogate", "fit_surrogate"]
+__all__ = ["Surrogate", "fit_surrogate", "smoothed"]
 
 Array = NDArray[np.floating]
 
@@ -228,3 +228,43 @@ def _fit(
                 coef[:end] = np.linalg.solve(r[:end, :end], moments[:end])
                 best = _Candidate(error, left, view, basis, coef, len(ends) - 1 - degree)
     return best
+
+
+def smoothed(arguments: Sequence[Array], y: Array, weight: Array) -> Array:
+    """A target with its noise averaged out, by the polynomial of least cross-validated error.
+
+    Parameters
+    ----------
+    arguments : sequence of ndarray of shape (n,)
+    y, weight : ndarray of shape (n,)
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        ``y`` itself if there are too few rows for a plane.
+    """
+    n, k = len(y), len(arguments)
+    if n < 4 * (k + 1) or any(not np.ptp(a) > 0.0 for a in arguments):
+        return y
+    exponents, ends = _exponents(k, n)
+    powers = np.array(exponents)
+    places = [_coordinate(a, "linear")[0] for a in arguments]
+    tables = [_chebyshev(place, int(powers.max()))[0] for place in places]
+    design = math.prod(
+        (table[:, powers[:, j]] for j, table in enumerate(tables)), start=np.ones((n, 1))
+    )
+    root = np.sqrt(weight / weight.mean())
+    q = np.linalg.qr(design * root[:, None])[0]
+    target = root * y
+    moments, leverage = q.T @ target, np.cumsum(q**2, axis=1)
+    errors = [
+        np.mean(((target - q[:, :end] @ moments[:end]) / (1.0 - leverage[:, end - 1])) ** 2)
+        for end in ends
+    ]
+    end = ends[int(np.argmin(errors))]
+    with np.errstate(all="ignore"):
+        found = (
+            design[:, :end]
+            @ np.linalg.lstsq(design[:, :end] * root[:, None], target, rcond=None)[0]
+        )
+    return found if np.isfinite(found).all() else y

@@ -93,9 +93,9 @@ def main() -> None:
     """Train, or go on with a training."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--evaluate-every", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=16000)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--evaluate-every", type=int, default=500)
     parser.add_argument("--checkpoint-seconds", type=float, default=240.0)
     parser.add_argument("--stop-after", type=float, default=None, metavar="SECONDS")
     parser.add_argument("--threads", type=int, default=1)

@@ -31,6 +31,7 @@ _LEAST_BASE = 1e-13  # price of the base weight, which splines on fine grids imi
 # No prior is narrower or wider than this, in standard deviations of the next node (or logits).
 _FAINTEST, _BOLDEST = 3e-3, 10.0
 _FAINTEST_BEND, _BOLDEST_BEND = 3e-2, 100.0
+_BOLDEST_WAVE = 1e6  # bend of values, which unlike logits are bounded by the data
 
 
 def _as_spline(layer: EdgeLayer) -> Array:
@@ -140,7 +141,7 @@ class Penalty:
         for layer, x in zip(network.layers, network.activations(problem.X)[:-1], strict=True):
             whole = _as_spline(layer)
             n_basis, n_weights = whole.shape[1:]
-            gram = spline.second_difference_gram(layer.grid, layer.order)
+            gram = spline.roughness_gram(layer.grid, layer.order)
             place = spline.centres(layer.grid, layer.order) / layer.grid
             place = place - place.mean()
             line = (place / (place @ place)) @ whole  # (i, c)
@@ -284,7 +285,7 @@ class Penalty:
                 forms.rank,
                 _LEAST,
                 _FAINTEST_BEND,
-                _BOLDEST_BEND,
+                _BOLDEST_BEND if self.shift else _BOLDEST_WAVE,
             ),
             _Kind(self.steepness[number], forms.steep, 1, _LEAST, _FAINTEST, _BOLDEST),
             _Kind(self.base[number], forms.base, 1, _LEAST_BASE, _FAINTEST, _BOLDEST),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from zoo_kan import spline
 from zoo_kan.network import EdgeLayer, KANNetwork, base_value
-from zoo_kan.solvers.start import MARGIN, node_range, weighted_moments
+from zoo_kan.solvers.start import HIDDEN_MARGIN, MARGIN, node_range, weighted_moments
 
 __all__ = ["regrid"]
 
@@ -93,7 +93,8 @@ def regrid(
         are only scaled, and their two factors made equally large. The edges behind them absorb
         it, so the function stays.
     margin : float
-        By how much of their range the grids are wider than the activations at either end.
+        By how much of their range the grids are wider than the activations at either end; those
+        of hidden nodes at least by `HIDDEN_MARGIN`.
 
     Returns
     -------
@@ -107,7 +108,7 @@ def regrid(
     layers: list[EdgeLayer] = []
     factors: Array = np.ones(0)  # root mean square of the sums of the layer before
     for number, layer in enumerate(network.layers):
-        lower, upper = node_range(x, margin)
+        lower, upper = node_range(x, max(margin, HIDDEN_MARGIN) if number else margin)
         mean: Array = np.zeros(layer.n_in)
         scale: Array = np.ones(layer.n_in)
         if number and rename:

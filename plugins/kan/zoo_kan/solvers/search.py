@@ -45,12 +45,13 @@ _CHOOSING_ROWS = 2000  # rows that choose the shape of a larger table
 _LEAST_OF_CLASS = 50  # of them, where there are so many
 
 
-def _threshold(score: float, observed: float, loss: str) -> float:
-    """Score below which a larger shape is taken instead of one with ``score``."""
+def _threshold(score: float, observed: float, loss: str, edof: float) -> float:
+    """Score below which a larger shape of ``edof`` parameters replaces one with ``score``."""
     if loss == "logistic":
         return score - _NATS / observed
-    # most of the standard error of a mean square
-    return score * (1.0 - 0.75 * min(0.25, np.sqrt(2.0 / observed)))
+    # most of the standard error of a mean square, or more where few rows speak for each parameter
+    chance = 0.75 * min(0.25, np.sqrt(2.0 / observed))
+    return score * (1.0 - max(chance, min(0.5, 4.0 * (edof / observed) ** 2)))
 
 
 @dataclass
@@ -93,7 +94,7 @@ class _Search:
         outputs = 1 if loss == "logistic" else self.T.shape[1]
         observed = count_rows(self.weight) * outputs
         if self.best is not None and not (
-            result.score < _threshold(self.best.score, observed, loss)
+            result.score < _threshold(self.best.score, observed, loss, result.effective_parameters)
         ):
             return False
         self.best = result
@@ -207,6 +208,7 @@ def search_shape(
     order: int,
     base: str,
     grids: Sequence[int] = GRIDS,
+    to_the_end: bool = False,
     seed: int,
     **options: Any,
 ) -> TrainingResult:
@@ -214,8 +216,8 @@ def search_shape(
 
     Parameters
     ----------
-    X, T, weight, order, base, grids, seed, **options
-        As in `fit_shape`. Of more than 2,000 rows a random part of that size chooses.
+    X, T, weight, order, base, grids, to_the_end, seed, **options
+        As in `fit_shape`. Shapes are compared on grids that help them. Of more than 2,000 rows a random part of that size chooses.
     shapes : sequence of sequence of (int or pair of int)
         Hidden nodes per layer, the simplest shape first. The best ones are tried with further
         layers as well.
@@ -249,10 +251,21 @@ def search_shape(
     grid = network.layers[0].grid
     finer = [wanted for wanted in usable if wanted > grid]
     untried = bool(finer) and grid == search.trial(network.widths)["grids"][-1]
+    if to_the_end and grid != grids[-1]:
+        finer, untried = [*(wanted for wanted in finer if wanted != grids[-1]), grids[-1]], True
     if part or untried or not best.converged:
         if part:
             network = regrid(_restandardised(network, T, weight, loss), X)
-        best = fit_lm(network, X, T, weight, penalty=best.penalty, grids=[grid, *finer], **options)
+        best = fit_lm(
+            network,
+            X,
+            T,
+            weight,
+            penalty=best.penalty,
+            grids=[grid, *finer],
+            to_the_end=to_the_end,
+            **options,
+        )
         search.iterations += best.n_iter
     best.n_iter = search.iterations
     return best

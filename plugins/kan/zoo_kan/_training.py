@@ -213,7 +213,7 @@ def train(
                 grids=grids[:1],
                 seed=seed,
             )
-            hidden = tuple(found.network.widths[1:-1])
+            hidden = found.network.hidden
         start = initial_network(
             rows.X,
             rows.T,

@@ -186,7 +186,7 @@ def second_difference_gram(grid: int, order: int) -> Array:
 
 
 def roughness_gram(grid: int, order: int) -> Array:
-    """Matrix ``K`` (b, b) with ``c @ K @ c`` the roughness of a spline, its bends and their changes.
+    """Matrix ``K`` (b, b) with ``c @ K @ c`` the roughness of a spline with coefficients ``c``.
 
     The squared second derivative alone prefers straight lines, so that a curve drops its curvature
     at the edge of a gap in the data, and of the data. The squared third and fourth derivatives,

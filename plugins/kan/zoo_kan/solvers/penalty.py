@@ -93,6 +93,9 @@ class Penalty:
         the node's grid range as the unit of length) and of the squared base weight.
     sparsity : float
         Price of the edges' L1 norm and entropy.
+    carried : bool
+        Whether roughness counts changes of the curvature (`spline.roughness_gram`). First-order
+        solvers do without: higher derivatives make their problem stiffer.
     shift : float
         Price of the squared output biases. A shift of all logits alike is free of loss, so
         `prepare` gives it a price where outputs are logits.
@@ -102,6 +105,7 @@ class Penalty:
     steepness: list[Array]
     base: list[Array]
     sparsity: float = 0.0
+    carried: bool = True
     shift: float = 0.0
     _layers: list[_LayerPenalty] = field(default_factory=list, repr=False)
     _pull: list[Array] = field(default_factory=list, repr=False)
@@ -115,6 +119,7 @@ class Penalty:
         steepness: float,
         base: float,
         sparsity: float = 0.0,
+        carried: bool = True,
     ) -> "Penalty":
         """One price for all edges of ``network``."""
         shapes = [layer.mask.shape for layer in network.layers]
@@ -123,6 +128,7 @@ class Penalty:
             [np.full(shape, steepness) for shape in shapes],
             [np.full(shape, base) for shape in shapes],
             sparsity,
+            carried,
         )
 
     def copy(self) -> "Penalty":
@@ -132,6 +138,7 @@ class Penalty:
             [price.copy() for price in self.steepness],
             [price.copy() for price in self.base],
             self.sparsity,
+            self.carried,
         )
 
     def prepare(self, network: KANNetwork, problem: Problem) -> None:
@@ -141,7 +148,9 @@ class Penalty:
         for layer, x in zip(network.layers, network.activations(problem.X)[:-1], strict=True):
             whole = _as_spline(layer)
             n_basis, n_weights = whole.shape[1:]
-            gram = spline.roughness_gram(layer.grid, layer.order)
+            gram = (spline.roughness_gram if self.carried else spline.second_difference_gram)(
+                layer.grid, layer.order
+            )
             place = spline.centres(layer.grid, layer.order) / layer.grid
             place = place - place.mean()
             line = (place / (place @ place)) @ whole  # (i, c)

@@ -59,7 +59,7 @@ def resume(
     if not reaches_beyond(network, X):
         return fit_lm(network, X, T, weight, loss=loss, trained=True, **options)
     grid = network.layers[0].grid
-    grids = tuple(coarse for coarse in GRIDS if coarse < grid) + (grid,)
+    grids = (*(coarse for coarse in GRIDS if coarse < grid), grid)
     start = regrid(network, X, grid=grids[0])
     if not all(layer.mask.all() for layer in network.layers):
         return fit_lm(start, X, T, weight, loss=loss, grids=grids, **options)

@@ -25,21 +25,31 @@ from zoo_kan.solvers.regrid import regrid
 from zoo_kan.solvers.result import TrainingResult
 from zoo_kan.solvers.shape import fit_shape, scout, usable_grids
 from zoo_kan.solvers.start import weighted_moments
-from zoo_kan.widths import Width
+from zoo_kan.widths import Width, sums_and_products
 
 __all__ = ["SHAPES", "search_shape"]
 
 Array = NDArray[np.floating]
 
-SHAPES: tuple[tuple[int, ...], ...] = ((), (1,), (2,), (3,), (5,))
+SHAPES: tuple[tuple[Width, ...], ...] = (
+    (),
+    (1,),
+    (2,),
+    ((0, 1),),
+    ((1, 1),),
+    ((1, 2),),
+    (3,),
+    (5,),
+)
 _TRIAL_ITERATIONS = 100  # of a shape that is not yet chosen
 _MOST_LAYERS = 4
 _LEAP = 0.1  # of its parent's score at which a deeper network is trained in full
 _PARENTS = 3  # widths that are tried with more layers
 _TRIAL_WORK = 5e8  # rows times parameters squared of the finest grid of such a shape
 _MOST_WORK = 5e10  # iterations times rows times parameters squared, after which no more is tried
+_PRECISE = 1e-2  # unexplained share of the variance below which products are worth a trial
 _EXACT = 1e-10  # unexplained share of the variance at which there is nothing left to find
-_PATIENCE = 3
+_PATIENCE, _PATIENCE_PRODUCTS = 3, 2
 _NATS = 6.0  # log-likelihood that a larger classifier has to gain over its charge
 _CHOOSING_ROWS = 2000  # rows that choose the shape of a larger table
 _LEAST_OF_CLASS = 50  # of them, where there are so many
@@ -76,6 +86,12 @@ class _Search:
     def finished(self) -> bool:
         """Whether nothing is left to find, or enough has been spent on it."""
         return self.best is not None and (self.best.score < _EXACT or self.work > _MOST_WORK)
+
+    @property
+    def favours_products(self) -> bool:
+        """Whether nodes that multiply are worth a trial: in noise, sums do as well."""
+        precise = self.best is not None and self.best.score < _PRECISE
+        return precise and self.options["loss"] == "squared" and self.X.shape[1] > 1
 
     def _affords(self, widths: Sequence[Width]) -> bool:
         size = count_parameters(widths, grid=self.grids[0], order=self.order, base=self.base)
@@ -217,7 +233,8 @@ def search_shape(
     Parameters
     ----------
     X, T, weight, order, base, grids, to_the_end, seed, **options
-        As in `fit_shape`. Shapes are compared on grids that help them. Of more than 2,000 rows a random part of that size chooses.
+        As in `fit_shape`. Shapes are compared on grids that help them. Of more than 2,000 rows a
+        random part of that size chooses.
     shapes : sequence of sequence of (int or pair of int)
         Hidden nodes per layer, the simplest shape first. The best ones are tried with further
         layers as well.
@@ -234,11 +251,17 @@ def search_shape(
     rows = _chosen_rows(T, seed, classes=options["loss"] == "logistic")
     part = len(rows) < len(X)
     search = _Search(X[rows], T[rows], weight[rows], grids, order, base, seed, options)
-    since_best = 0
+    since_best, in_vain = 0, 0
     for hidden in shapes:
+        multiplies = any(sums_and_products(width)[1] for width in hidden)
+        if multiplies and (in_vain >= _PATIENCE_PRODUCTS or not search.favours_products):
+            continue
         better = search.try_width(hidden)
         if better is None:
             break
+        if multiplies and not better:
+            in_vain += 1
+            continue
         since_best = 0 if better else since_best + 1
         if since_best >= _PATIENCE or search.finished:
             break

@@ -38,14 +38,13 @@ def quotient(X):
 
 
 @pytest.mark.parametrize(("function", "n_features"), [(product, 2), (sum_times, 3)])
-def test__fit__product_node__finds_products_that_sums_only_approach(function, n_features):
+def test__fit__product_node__finds_products_that_one_sum_cannot(function, n_features):
     X, fresh = rows(n_features, -1, 1), rows(n_features, -1, 1, seed=1)
     with_product = KANRegressor(hidden=((0, 1),), grid=3, random_state=0).fit(X, function(X))
-    without = KANRegressor(hidden=(2,), grid=3, random_state=0).fit(X, function(X))
+    without = KANRegressor(hidden=(1,), grid=3, random_state=0).fit(X, function(X))
     assert with_product.network_.products == [1, 0]
-    assert with_product.network_.n_parameters < without.network_.n_parameters
     assert relative_error(with_product, function, fresh) < 1e-8
-    assert relative_error(without, function, fresh) > 1e-6
+    assert relative_error(without, function, fresh) > 0.1
 
 
 def test__fit__quotient__one_factor_learns_the_reciprocal():

@@ -8,6 +8,7 @@ from zoo_kan.solvers import fit_lm, initial_network
 from zoo_kan.solvers.adam import WeightedLoss, fit_adam
 from zoo_kan.solvers.lbfgs import fit_lbfgs
 from zoo_kan.solvers.loss import LOSSES, probabilities
+from zoo_kan.solvers.penalty import Penalty
 
 
 def friendly(rows=400, seed=0, noise=0.1):
@@ -25,7 +26,8 @@ def test__fit_lbfgs__convex_problem__ends_where_levenberg_marquardt_does():
     X, Y = friendly()
     network = initial_network(X, Y, [3, 1], grid=8, rng=np.random.default_rng(0))
     first = fit_lbfgs(network, X, Y, smoothness=1e-4, tol=1e-14)
-    second = fit_lm(network, X, Y, smoothness=1e-4, tol=1e-12)
+    prices = Penalty.uniform(network, roughness=1e-4, steepness=1e-8, base=1e-8, carried=False)
+    second = fit_lm(network, X, Y, smoothness=1e-4, tol=1e-12, penalty=prices)
     np.testing.assert_allclose(
         first.network.forward(X), second.network.forward(X), atol=1e-3 * Y.std()
     )

@@ -103,3 +103,23 @@ def test__chosen_rows__rare_class__keeps_fifty():
     assert labels[chosen].sum() >= 50
     assert 2000 <= len(chosen) <= 2050
     assert np.array_equal(chosen, _chosen_rows(labels, 0, classes=True))
+
+
+def test__search_shape__product_without_noise__multiplies_exactly():
+    X = rows(400, 2)
+    Y = np.exp(X[:, :1]) * np.cos(2 * X[:, 1:]) + 0.5 * X[:, :1]
+    result = search_shape(X, Y, np.ones(400), **OPTIONS)
+    assert any(result.network.products)
+    V = 0.95 * rows(400, 2, seed=1)
+    truth = np.exp(V[:, :1]) * np.cos(2 * V[:, 1:]) + 0.5 * V[:, :1]
+    assert np.sqrt(np.mean((result.network.forward(V) - truth) ** 2)) < 1e-5
+
+
+def test__search_shape__few_noisy_rows__stay_additive():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 10))
+    y = X @ rng.normal(size=10) + 4.0 * rng.normal(size=120)
+    for fold in range(3):
+        kept = np.arange(120) % 3 != fold
+        result = search_shape(X[kept], y[kept, None], np.ones(kept.sum()), **OPTIONS)
+        assert result.network.widths == [10, 1]

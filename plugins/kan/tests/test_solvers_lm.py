@@ -37,8 +37,10 @@ def test__fit_lm__additive_network__is_penalised_least_squares():
     layer = result.network.layers[0]
     features = layer.features(result.network.standardise(X))[:, 0, :-1]
     t = (Y - result.network.output_mean) / result.network.output_scale
-    difference = np.diff(np.eye(11), 2, axis=0)
-    rough = 1e-3 * 8**3 * difference.T @ difference
+    rough = np.zeros((11, 11))
+    for times, weight in ((2, 8**3), (3, 0.1**2 * 8**5), (4, 0.1**4 * 8**7)):
+        difference = np.diff(np.eye(11), times, axis=0)
+        rough += 1e-3 * weight * difference.T @ difference
     place = np.arange(11) / 8 - 5 / 8
     line = place / (place @ place)
     steep = 1e-8 * np.outer(line, line)

@@ -13,13 +13,14 @@ from zoo_kan.solvers import (
     TrainingResult,
     affordable,
     count_parameters,
-    fit_lm,
     fit_shape,
     initial_network,
+    regrid,
     search_shape,
 )
 from zoo_kan.solvers.lbfgs import fit_lbfgs
 from zoo_kan.solvers.problem import count_rows
+from zoo_kan.solvers.resume import reaches_beyond, resume
 from zoo_kan.widths import Width, hidden_widths
 
 __all__ = ["Rows", "Trained", "hold_out", "train"]
@@ -87,6 +88,11 @@ def hold_out(
             f"one out. Got {len(groups)} row(s)."
         )
     return ~held, held
+
+
+def _ladder(grid: int) -> tuple[int, ...]:
+    """Grids to go through on the way to one that is given: a fine grid is a bad place to start."""
+    return (*(coarse for coarse in GRIDS if 3 * coarse <= 2 * grid), grid)
 
 
 def _choose_solver(
@@ -162,12 +168,14 @@ def train(
     Trained
     """
     options = dict(params["solver_params"] or {})
-    grids = GRIDS if params["grid"] == "auto" else (int(params["grid"]),)
+    fixed = params["grid"] != "auto"
+    grids = _ladder(int(params["grid"])) if fixed else GRIDS
     order, base = int(params["order"]), str(params["base"])
     wanted = params["hidden"]
     searched = isinstance(wanted, str)
     hidden = () if searched else hidden_widths(wanted)
-    solver = _choose_solver(params["solver"], hidden, rows, grids[0], order, base)
+    first_grid = grids[-1] if fixed else grids[0]
+    solver = _choose_solver(params["solver"], hidden, rows, first_grid, order, base)
     _check_options(owner, solver, options)
     progress = _printer(int(params["verbose"]), options.pop("progress", None))
     seed = int(rng.integers(2**31))
@@ -183,8 +191,9 @@ def train(
     if solver == "lm":
         second_order = {**common, "smoothness": smoothness, "tol": float(params["tol"])}
         if start is not None:
-            return Trained(fit_lm(start, *data, trained=True, **second_order), solver)
-        shaped = {**second_order, "order": order, "base": base, "grids": grids, "seed": seed}
+            return Trained(resume(start, *data, seed=seed, **second_order), solver)
+        ladder = {"grids": grids, "to_the_end": fixed}
+        shaped = {**second_order, **ladder, "order": order, "base": base, "seed": seed}
         if searched:
             return Trained(search_shape(*data, **shaped), solver)
         return Trained(fit_shape(*data, hidden, **shaped), solver)
@@ -204,18 +213,20 @@ def train(
                 grids=grids[:1],
                 seed=seed,
             )
-            hidden = tuple(found.network.widths[1:-1])
+            hidden = found.network.hidden
         start = initial_network(
             rows.X,
             rows.T,
             [rows.X.shape[1], *hidden, rows.T.shape[1]],
-            grid=_FIXED_GRID if params["grid"] == "auto" else grids[0],
+            grid=grids[-1] if fixed else _FIXED_GRID,
             order=order,
             base=base,
             weight=rows.weight,
             standardise_outputs=loss == "squared",
             rng=np.random.default_rng(seed),
         )
+    elif reaches_beyond(start, rows.X):
+        start = regrid(start, rows.X)
     if solver == "lbfgs":
         # first-order steps are many and small: each of them gains less than a second-order one
         result = fit_lbfgs(

@@ -41,12 +41,12 @@ class KANRegressor(RegressorMixin, PartialFitMixin):
         Hidden nodes per layer. ``()`` is the additive model. A pair is a number of nodes that add
         and a number that multiply two sums each: ``((5, 2),)`` is one layer of five sums and two
         products (KAN 2.0, arXiv 2408.10205). ``"auto"`` starts with the additive model and adds
-        nodes and layers for as long as generalised cross-validation expects a lower error on new
-        data. Of more than 2,000 rows a part chooses the shape; it is chosen by "lm" for the other
-        solvers as well.
+        nodes, nodes that multiply where the data are all but free of noise, and layers, for as
+        long as generalised cross-validation expects a lower error on new data. Of more than 2,000
+        rows a part chooses the shape; it is chosen by "lm" for the other solvers as well.
     grid : "auto" or int, default="auto"
         Intervals of each edge's grid. ``"auto"`` lets "lm" refine 3, 6, 12, 24, 48 while it helps,
-        and is 8 for the others.
+        and is 8 for the others. To a number "lm" goes by way of the coarser of these.
     order : int, default=3
         Degree of the splines, 1 to 5.
     base : {"silu", "linear", "none"}, default="silu"
@@ -70,7 +70,8 @@ class KANRegressor(RegressorMixin, PartialFitMixin):
     validation_fraction : float, default=0.1
         That part.
     warm_start : bool, default=False
-        Whether a further ``fit`` goes on from the present network.
+        Whether a further ``fit`` goes on from the present network. Where its rows lie beyond the
+        range of the earlier ones, "lm" starts again on coarse grids, against random starts.
     keep_rows : int, default=2000
         How many training rows to keep in ``rows_``, for `to_symbolic`, `prune` and `plot`. They
         are saved along with the estimator; 0 keeps none.

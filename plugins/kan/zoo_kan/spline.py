@@ -29,12 +29,16 @@ __all__ = [
     "design_curvature",
     "design_derivative",
     "end_slopes",
+    "roughness_gram",
     "second_difference_gram",
 ]
 
 Array = NDArray[np.floating]
 
 ORDERS = (1, 2, 3, 4, 5)
+
+# Length, as a share of the grid, over which a curve keeps its curvature where nothing is known.
+_REACH = 0.1
 
 
 def bell_terms(order: int) -> list[tuple[float, float]]:
@@ -179,3 +183,20 @@ def second_difference_gram(grid: int, order: int) -> Array:
     """
     difference = np.diff(np.eye(grid + order), 2, axis=0)
     return grid**3 * difference.T @ difference
+
+
+def roughness_gram(grid: int, order: int) -> Array:
+    """Matrix ``K`` (b, b) with ``c @ K @ c`` the roughness of a spline with coefficients ``c``.
+
+    The squared second derivative alone prefers straight lines, so that a curve drops its curvature
+    at the edge of a gap in the data, and of the data. The squared third and fourth derivatives,
+    weighted by a length of a tenth of the grid to the second and the fourth power, carry it on;
+    straight lines are still free.
+    """
+    gram = second_difference_gram(grid, order)
+    for times in (3, 4):
+        if grid + order > times:
+            difference = np.diff(np.eye(grid + order), times, axis=0)
+            weight = _REACH ** (2 * times - 4) * grid ** (2 * times - 1)
+            gram = gram + weight * difference.T @ difference
+    return gram

@@ -118,6 +118,7 @@ class _Priced(nn.Module):
             steepness=_STEEPNESS,
             base=_STEEPNESS,
             sparsity=self.sparsity,
+            carried=False,
         )
         penalty.prepare(network, self.problem)
         device = self.kan.layers[0].bias.device

@@ -142,6 +142,7 @@ def fit_lbfgs(
         steepness=small,
         base=small,
         sparsity=sparsity,
+        carried=False,
     )
     history: list[dict[str, Any]] = []
     lowest, chosen, idle = np.inf, network, 0

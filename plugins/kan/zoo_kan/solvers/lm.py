@@ -22,6 +22,7 @@ from zoo_kan.solvers.penalty import Penalty
 from zoo_kan.solvers.problem import Layout, Problem
 from zoo_kan.solvers.regrid import regrid
 from zoo_kan.solvers.result import TrainingResult
+from zoo_kan.solvers.start import HIDDEN_MARGIN
 from zoo_kan.solvers.threads import few_threads
 
 __all__ = ["GRIDS", "fit_lm"]
@@ -36,6 +37,7 @@ _COARSE_TOL = 1e-2
 _SMALL = 2e-3  # score below which an error may well be the grid's and not noise
 _FRESH = 1e-9  # prices of a second attempt on a finer grid
 _CHEAP = 100  # parameters of an additive model that may try every grid
+_LEAST_USE = 0.92 / (1.0 + 2.0 * HIDDEN_MARGIN)  # of its grid, by a node that has not shrunk
 _RUIN = 0.05  # rise of the objective that a move of the grids may cost
 _IDLE = 4  # iterations without progress after which a descent ends
 # Each effective parameter counts for more than one, since shapes and prices are searched too.
@@ -109,7 +111,7 @@ def _drifted(network: KANNetwork, problem: Problem) -> bool:
     for layer, x in zip(network.layers[1:], network.activations(problem.X)[1:-1], strict=True):
         width = layer.upper - layer.lower
         over = np.maximum(layer.lower - x.min(axis=0), x.max(axis=0) - layer.upper)
-        if np.any(over > 0.005 * width) or np.any(np.ptp(x, axis=0) < 0.9 * width):
+        if np.any(over > 0.005 * width) or np.any(np.ptp(x, axis=0) < _LEAST_USE * width):
             return True
     return False
 
@@ -231,12 +233,17 @@ def _improves(run: _Run, point: _Point, best: _Point, *, finer: bool) -> bool:
     return point.score < (1.0 - min(0.5, max(0.02, 2.0 * used))) * best.score
 
 
-def _climb(run: _Run, point: _Point, grids: Sequence[int]) -> tuple[_Point, bool]:
+def _climb(
+    run: _Run, point: _Point, grids: Sequence[int], *, to_the_end: bool
+) -> tuple[_Point, bool]:
     """Descend on one grid after the other, for as long as the next one is better."""
     best = _assess(run, point)
-    converged, failed = False, 0
+    converged, failed, given_up = False, 0, False
     for position, grid in enumerate(grids):
         last = position == len(grids) - 1
+        imposed = last and to_the_end and position > 0
+        if given_up and not imposed:
+            continue
         start = best.network
         if position or grid != start.layers[0].grid:
             start = regrid(start, run.problem.X, grid=grid)
@@ -256,18 +263,19 @@ def _climb(run: _Run, point: _Point, grids: Sequence[int]) -> tuple[_Point, bool
                 sparsity=best.penalty.sparsity,
             )
             budget = min(run.budget, _COARSE_ITERATIONS)
-            point, done = _descend(run, _Point(start, fresh), budget=budget, tol=tol)
+            second = _descend(run, _Point(start, fresh), budget=budget, tol=tol)
+            if not imposed or second[0].score < point.score:
+                point, done = second
             better = _improves(run, point, best, finer=True)
-        if not better:
+        if not better and not imposed:
             failed += position > 0
             # a wave needs several times the grid; the additive model is convex and cheap
-            if failed > (3 if len(start.layers) == 1 and start.n_parameters < _CHEAP else 0):
-                break
+            patience = 3 if len(start.layers) == 1 and start.n_parameters < _CHEAP else 0
+            given_up = failed > patience
             continue
         failed = 0
         best, converged = point, done
-        if run.budget <= 0:
-            break
+        given_up = run.budget <= 0
     return best, converged
 
 
@@ -281,6 +289,7 @@ def fit_lm(
     smoothness: float | str = "auto",
     sparsity: float = 0.0,
     grids: Sequence[int] | None = None,
+    to_the_end: bool = False,
     max_iter: int = 200,
     tol: float = 1e-4,
     validation: tuple[Array, Array, Array] | None = None,
@@ -310,6 +319,8 @@ def fit_lm(
     grids : sequence of int, optional
         Grid sizes to go through; the next one is kept only while it lowers the estimated error
         on new data. By default the network's own grid only.
+    to_the_end : bool
+        Whether the network has to end on the last of the grids, better or not.
     max_iter : int
         Most iterations, over all grids.
     tol : float
@@ -331,7 +342,7 @@ def fit_lm(
     Returns
     -------
     TrainingResult
-        Never worse than the start by its own score.
+        Never worse than the start by its own score, unless it had to go ``to_the_end``.
     """
     weight = np.ones(len(X)) if weight is None else np.asarray(weight, dtype=np.float64)
     kept = weight > 0.0
@@ -369,7 +380,7 @@ def fit_lm(
         noise = dispersion(run.problem, run.problem.value(network), 0.0, layout.size)
         penalty.imply(layout, layout.pack(network), noise)
     with few_threads(Layout.of(network).size):
-        best, converged = _climb(run, _Point(network, penalty.copy()), grids)
+        best, converged = _climb(run, _Point(network, penalty.copy()), grids, to_the_end=to_the_end)
     prices = np.concatenate([price.ravel() for price in best.penalty.roughness])
     return TrainingResult(
         network=best.network,

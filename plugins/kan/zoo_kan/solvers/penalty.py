@@ -31,6 +31,7 @@ _LEAST_BASE = 1e-13  # price of the base weight, which splines on fine grids imi
 # No prior is narrower or wider than this, in standard deviations of the next node (or logits).
 _FAINTEST, _BOLDEST = 3e-3, 10.0
 _FAINTEST_BEND, _BOLDEST_BEND = 3e-2, 100.0
+_BOLDEST_WAVE = 1e6  # bend of values, which unlike logits are bounded by the data
 
 
 def _as_spline(layer: EdgeLayer) -> Array:
@@ -92,6 +93,9 @@ class Penalty:
         the node's grid range as the unit of length) and of the squared base weight.
     sparsity : float
         Price of the edges' L1 norm and entropy.
+    carried : bool
+        Whether roughness counts changes of the curvature (`spline.roughness_gram`). First-order
+        solvers do without: higher derivatives make their problem stiffer.
     shift : float
         Price of the squared output biases. A shift of all logits alike is free of loss, so
         `prepare` gives it a price where outputs are logits.
@@ -101,6 +105,7 @@ class Penalty:
     steepness: list[Array]
     base: list[Array]
     sparsity: float = 0.0
+    carried: bool = True
     shift: float = 0.0
     _layers: list[_LayerPenalty] = field(default_factory=list, repr=False)
     _pull: list[Array] = field(default_factory=list, repr=False)
@@ -114,6 +119,7 @@ class Penalty:
         steepness: float,
         base: float,
         sparsity: float = 0.0,
+        carried: bool = True,
     ) -> "Penalty":
         """One price for all edges of ``network``."""
         shapes = [layer.mask.shape for layer in network.layers]
@@ -122,6 +128,7 @@ class Penalty:
             [np.full(shape, steepness) for shape in shapes],
             [np.full(shape, base) for shape in shapes],
             sparsity,
+            carried,
         )
 
     def copy(self) -> "Penalty":
@@ -131,6 +138,7 @@ class Penalty:
             [price.copy() for price in self.steepness],
             [price.copy() for price in self.base],
             self.sparsity,
+            self.carried,
         )
 
     def prepare(self, network: KANNetwork, problem: Problem) -> None:
@@ -140,7 +148,9 @@ class Penalty:
         for layer, x in zip(network.layers, network.activations(problem.X)[:-1], strict=True):
             whole = _as_spline(layer)
             n_basis, n_weights = whole.shape[1:]
-            gram = spline.second_difference_gram(layer.grid, layer.order)
+            gram = (spline.roughness_gram if self.carried else spline.second_difference_gram)(
+                layer.grid, layer.order
+            )
             place = spline.centres(layer.grid, layer.order) / layer.grid
             place = place - place.mean()
             line = (place / (place @ place)) @ whole  # (i, c)
@@ -284,7 +294,7 @@ class Penalty:
                 forms.rank,
                 _LEAST,
                 _FAINTEST_BEND,
-                _BOLDEST_BEND,
+                _BOLDEST_BEND if self.shift else _BOLDEST_WAVE,
             ),
             _Kind(self.steepness[number], forms.steep, 1, _LEAST, _FAINTEST, _BOLDEST),
             _Kind(self.base[number], forms.base, 1, _LEAST_BASE, _FAINTEST, _BOLDEST),

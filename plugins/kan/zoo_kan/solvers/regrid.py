@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from zoo_kan import spline
 from zoo_kan.network import EdgeLayer, KANNetwork, base_value
-from zoo_kan.solvers.start import MARGIN, node_range, weighted_moments
+from zoo_kan.solvers.start import HIDDEN_MARGIN, MARGIN, node_range, weighted_moments
 
 __all__ = ["regrid"]
 
@@ -75,7 +75,7 @@ def regrid(
     grid: int | None = None,
     weight: Array | None = None,
     rename: bool = True,
-    margin: float = MARGIN,
+    margin: float | None = None,
 ) -> KANNetwork:
     """Fit every layer to the range of its nodes' present activations and to a new grid size.
 
@@ -92,8 +92,9 @@ def regrid(
         Whether hidden nodes are shifted and scaled to mean 0 and standard deviation 1; products
         are only scaled, and their two factors made equally large. The edges behind them absorb
         it, so the function stays.
-    margin : float
-        By how much of their range the grids are wider than the activations at either end.
+    margin : float, optional
+        By how much of their range the grids are wider than the activations at either end; by
+        default `MARGIN` for inputs and `HIDDEN_MARGIN` for hidden nodes.
 
     Returns
     -------
@@ -107,7 +108,8 @@ def regrid(
     layers: list[EdgeLayer] = []
     factors: Array = np.ones(0)  # root mean square of the sums of the layer before
     for number, layer in enumerate(network.layers):
-        lower, upper = node_range(x, margin)
+        default = HIDDEN_MARGIN if number else MARGIN
+        lower, upper = node_range(x, default if margin is None else margin)
         mean: Array = np.zeros(layer.n_in)
         scale: Array = np.ones(layer.n_in)
         if number and rename:

@@ -25,32 +25,43 @@ from zoo_kan.solvers.regrid import regrid
 from zoo_kan.solvers.result import TrainingResult
 from zoo_kan.solvers.shape import fit_shape, scout, usable_grids
 from zoo_kan.solvers.start import weighted_moments
-from zoo_kan.widths import Width
+from zoo_kan.widths import Width, sums_and_products
 
 __all__ = ["SHAPES", "search_shape"]
 
 Array = NDArray[np.floating]
 
-SHAPES: tuple[tuple[int, ...], ...] = ((), (1,), (2,), (3,), (5,))
+SHAPES: tuple[tuple[Width, ...], ...] = (
+    (),
+    (1,),
+    (2,),
+    ((0, 1),),
+    ((1, 1),),
+    ((1, 2),),
+    (3,),
+    (5,),
+)
 _TRIAL_ITERATIONS = 100  # of a shape that is not yet chosen
 _MOST_LAYERS = 4
 _LEAP = 0.1  # of its parent's score at which a deeper network is trained in full
 _PARENTS = 3  # widths that are tried with more layers
 _TRIAL_WORK = 5e8  # rows times parameters squared of the finest grid of such a shape
 _MOST_WORK = 5e10  # iterations times rows times parameters squared, after which no more is tried
+_PRECISE = 1e-2  # unexplained share of the variance below which products are worth a trial
 _EXACT = 1e-10  # unexplained share of the variance at which there is nothing left to find
-_PATIENCE = 3
+_PATIENCE, _PATIENCE_PRODUCTS = 3, 2
 _NATS = 6.0  # log-likelihood that a larger classifier has to gain over its charge
 _CHOOSING_ROWS = 2000  # rows that choose the shape of a larger table
 _LEAST_OF_CLASS = 50  # of them, where there are so many
 
 
-def _threshold(score: float, observed: float, loss: str) -> float:
-    """Score below which a larger shape is taken instead of one with ``score``."""
+def _threshold(score: float, observed: float, loss: str, edof: float) -> float:
+    """Score below which a larger shape of ``edof`` parameters replaces one with ``score``."""
     if loss == "logistic":
         return score - _NATS / observed
-    # most of the standard error of a mean square
-    return score * (1.0 - 0.75 * min(0.25, np.sqrt(2.0 / observed)))
+    # most of the standard error of a mean square, or more where few rows speak for each parameter
+    chance = 0.75 * min(0.25, np.sqrt(2.0 / observed))
+    return score * (1.0 - max(chance, min(0.5, 4.0 * (edof / observed) ** 2)))
 
 
 @dataclass
@@ -76,6 +87,12 @@ class _Search:
         """Whether nothing is left to find, or enough has been spent on it."""
         return self.best is not None and (self.best.score < _EXACT or self.work > _MOST_WORK)
 
+    @property
+    def favours_products(self) -> bool:
+        """Whether nodes that multiply are worth a trial: in noise, sums do as well."""
+        precise = self.best is not None and self.best.score < _PRECISE
+        return precise and self.options["loss"] == "squared" and self.X.shape[1] > 1
+
     def _affords(self, widths: Sequence[Width]) -> bool:
         size = count_parameters(widths, grid=self.grids[0], order=self.order, base=self.base)
         rows, outputs = count_rows(self.weight), self.T.shape[1]
@@ -93,7 +110,7 @@ class _Search:
         outputs = 1 if loss == "logistic" else self.T.shape[1]
         observed = count_rows(self.weight) * outputs
         if self.best is not None and not (
-            result.score < _threshold(self.best.score, observed, loss)
+            result.score < _threshold(self.best.score, observed, loss, result.effective_parameters)
         ):
             return False
         self.best = result
@@ -207,6 +224,7 @@ def search_shape(
     order: int,
     base: str,
     grids: Sequence[int] = GRIDS,
+    to_the_end: bool = False,
     seed: int,
     **options: Any,
 ) -> TrainingResult:
@@ -214,8 +232,9 @@ def search_shape(
 
     Parameters
     ----------
-    X, T, weight, order, base, grids, seed, **options
-        As in `fit_shape`. Of more than 2,000 rows a random part of that size chooses.
+    X, T, weight, order, base, grids, to_the_end, seed, **options
+        As in `fit_shape`. Shapes are compared on grids that help them. Of more than 2,000 rows a
+        random part of that size chooses.
     shapes : sequence of sequence of (int or pair of int)
         Hidden nodes per layer, the simplest shape first. The best ones are tried with further
         layers as well.
@@ -232,11 +251,17 @@ def search_shape(
     rows = _chosen_rows(T, seed, classes=options["loss"] == "logistic")
     part = len(rows) < len(X)
     search = _Search(X[rows], T[rows], weight[rows], grids, order, base, seed, options)
-    since_best = 0
+    since_best, in_vain = 0, 0
     for hidden in shapes:
+        multiplies = any(sums_and_products(width)[1] for width in hidden)
+        if multiplies and (in_vain >= _PATIENCE_PRODUCTS or not search.favours_products):
+            continue
         better = search.try_width(hidden)
         if better is None:
             break
+        if multiplies and not better:
+            in_vain += 1
+            continue
         since_best = 0 if better else since_best + 1
         if since_best >= _PATIENCE or search.finished:
             break
@@ -249,10 +274,21 @@ def search_shape(
     grid = network.layers[0].grid
     finer = [wanted for wanted in usable if wanted > grid]
     untried = bool(finer) and grid == search.trial(network.widths)["grids"][-1]
+    if to_the_end and grid != grids[-1]:
+        finer, untried = [*(wanted for wanted in finer if wanted != grids[-1]), grids[-1]], True
     if part or untried or not best.converged:
         if part:
             network = regrid(_restandardised(network, T, weight, loss), X)
-        best = fit_lm(network, X, T, weight, penalty=best.penalty, grids=[grid, *finer], **options)
+        best = fit_lm(
+            network,
+            X,
+            T,
+            weight,
+            penalty=best.penalty,
+            grids=[grid, *finer],
+            to_the_end=to_the_end,
+            **options,
+        )
         search.iterations += best.n_iter
     best.n_iter = search.iterations
     return best

@@ -65,6 +65,7 @@ def fit_shape(
     order: int,
     base: str,
     grids: Sequence[int] = GRIDS,
+    to_the_end: bool = False,
     seed: int,
     starts: Sequence[KANNetwork] = (),
     **options: Any,
@@ -85,6 +86,8 @@ def fit_shape(
         As in `initial_network`.
     grids : sequence of int
         Grid sizes to go through.
+    to_the_end : bool
+        As in `fit_lm`; the last grid is then used however few the rows are.
     seed : int
         Start ``k`` depends on it and on ``k`` only.
     starts : sequence of KANNetwork
@@ -97,7 +100,11 @@ def fit_shape(
     TrainingResult
     """
     widths = [X.shape[1], *hidden, T.shape[1]]
+    wanted = grids[-1]
     grids = usable_grids(grids, widths, count_rows(weight), T.shape[1], order, base)
+    if to_the_end and grids[-1] != wanted:
+        grids = (*grids, wanted)
+    final_options = {**options, "loss": loss, "grids": grids, "to_the_end": to_the_end}
     size = count_parameters(widths, grid=grids[0], order=order, base=base)
     # without hidden nodes the loss is convex: every start leads to the same end
     n_starts = 1 if not hidden else 4 if size <= 200 else 2 if size <= 600 else 1
@@ -119,11 +126,9 @@ def fit_shape(
 
     candidates = [*starts, *(random_start(number) for number in range(n_starts))]
     if len(candidates) == 1:
-        return fit_lm(candidates[0], X, T, weight, loss=loss, grids=grids, **options)
+        return fit_lm(candidates[0], X, T, weight, **final_options)
     scouts = [scout(network, X, T, weight, loss=loss, **options) for network in candidates]
     best = min(scouts, key=lambda result: (result.score, result.loss))
-    final = fit_lm(
-        best.network, X, T, weight, loss=loss, grids=grids, penalty=best.penalty, **options
-    )
+    final = fit_lm(best.network, X, T, weight, penalty=best.penalty, **final_options)
     final.n_iter += best.n_iter
     return final

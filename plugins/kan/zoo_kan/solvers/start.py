@@ -7,13 +7,15 @@ from zoo_kan import spline
 from zoo_kan.network import EdgeLayer, KANNetwork
 from zoo_kan.widths import Width, edges_into, nodes, sums_and_products
 
-__all__ = ["MARGIN", "initial_network", "node_range", "weighted_moments"]
+__all__ = ["HIDDEN_MARGIN", "MARGIN", "initial_network", "node_range", "weighted_moments"]
 
 Array = NDArray[np.floating]
 
 # Share of their range by which grids are wider than the data at either end, so that fresh rows just
 # beyond meet the spline and not yet its tangent.
 MARGIN = 0.01
+# The same for hidden nodes: their ends are in corners of the inputs, where rows are rarest.
+HIDDEN_MARGIN = 0.1
 _OTHERS = 0.1  # how strongly a factor starts to depend on the inputs that the other factor has
 # Standard deviation of a factor around 1 before its product is scaled: every start draws one.
 _FACTOR_SPREADS = (1.0, 3.0)

@@ -36,7 +36,12 @@ def test__attribute__hidden_node_rescaled__does_not_change():
     after = attribute(network, X)
     np.testing.assert_allclose(after.inputs, before.inputs, rtol=1e-9)
     np.testing.assert_allclose(after.nodes[1], before.nodes[1], rtol=1e-9)
-    assert before.inputs[0] > 2.5 * before.inputs[1]
+
+
+def test__attribute__two_inputs_of_one_node__share_as_they_move_it():
+    network, X = fit(lambda X: np.exp(X[:, 0] + 0.3 * X[:, 1]), [2, 1, 1], base="none")
+    first, second = attribute(network, X).inputs
+    assert second / first == pytest.approx(0.3 * X[:, 1].std() / X[:, 0].std(), rel=0.02)
 
 
 def test__attribute__product__gives_each_factor_what_the_product_loses_without_it():

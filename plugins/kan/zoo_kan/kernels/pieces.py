@@ -61,11 +61,10 @@ def _quadratic(t: Tensor) -> list[Tensor]:
 
 
 def _cubic(t: Tensor) -> list[Tensor]:
-    square = t * t
-    last = (square * t).mul_(1.0 / 6.0)
-    first = (1.0 / 6.0 - last).add_(square - t, alpha=0.5)
-    second = (2.0 / 3.0 - square).add_(last, alpha=3.0)
-    return [first, second, (first + t).sub_(last, alpha=2.0), last]
+    rest = 1.0 - t
+    first, last = rest.pow(3).mul_(1.0 / 6.0), t.pow(3).mul_(1.0 / 6.0)
+    second = torch.add(rest, last).sub_(first, alpha=2.0)
+    return [first, second, torch.add(t, first).sub_(last, alpha=2.0), last]
 
 
 def end_slopes(order: int) -> tuple[list[float], list[float]]:

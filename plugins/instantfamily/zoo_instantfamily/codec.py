@@ -5,6 +5,7 @@ network could bring back.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -44,10 +45,7 @@ class SpaceToDepth(ModelMixin, ConfigMixin):
         self, *, block_out_channels: Sequence[int] = (3, 12), scaling_factor: float = 2.0
     ) -> None:
         super().__init__()
-        if any(
-            4 * few != many
-            for few, many in zip(block_out_channels, block_out_channels[1:], strict=False)
-        ):
+        if any(4 * few != many for few, many in pairwise(block_out_channels)):
             raise ValueError(
                 "The block_out_channels of a SpaceToDepth must grow fourfold at each step. "
                 f"Got {tuple(block_out_channels)}."

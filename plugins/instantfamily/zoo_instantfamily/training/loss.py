@@ -13,9 +13,7 @@ __all__ = ["diffusion_loss", "draw_times", "identity_loss", "predicted_latents"]
 _IDENTITY_SCALE = 12.0
 
 
-def draw_times(
-    count: int, *, total: int, low: bool, generator: torch.Generator
-) -> Tensor:
+def draw_times(count: int, *, total: int, low: bool, generator: torch.Generator) -> Tensor:
     """Noise levels of the pictures of a batch.
 
     Parameters
@@ -38,9 +36,7 @@ def draw_times(
     return (share * total).long().clamp(max=total - 1)
 
 
-def predicted_latents(
-    prediction: Tensor, noisy: Tensor, alphas: Tensor, *, kind: str
-) -> Tensor:
+def predicted_latents(prediction: Tensor, noisy: Tensor, alphas: Tensor, *, kind: str) -> Tensor:
     """The latents without noise that a prediction amounts to.
 
     Parameters
@@ -149,7 +145,9 @@ def identity_loss(
     found = encoder(crops)
     logits = _IDENTITY_SCALE * found @ vectors.flatten(0, 1).T
     away = weights.flatten() == 0
-    logits = logits.masked_fill(away[None] & ~torch.eye(len(away), dtype=torch.bool, device=away.device), -1e4)
+    logits = logits.masked_fill(
+        away[None] & ~torch.eye(len(away), dtype=torch.bool, device=away.device), -1e4
+    )
     error = functional.cross_entropy(
         logits, torch.arange(len(logits), device=logits.device), reduction="none"
     )

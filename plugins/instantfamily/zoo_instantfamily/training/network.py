@@ -76,7 +76,10 @@ class FamilyNetwork(nn.Module):
 
     def __init__(self, pipe: Any, names: Sequence[str]) -> None:
         super().__init__()
-        if not isinstance(pipe.controlnet, ControlNetModel) or pipe.config.unet_attention != "stack":
+        if (
+            not isinstance(pipe.controlnet, ControlNetModel)
+            or pipe.config.unet_attention != "stack"
+        ):
             raise ValueError(
                 "A pipeline that is trained must have one ControlNet and the attention 'stack'. "
                 f"Got {type(pipe.controlnet).__name__} and {pipe.config.unet_attention!r}."

@@ -26,7 +26,9 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     os.replace(written, path)
 
 
-def draw_curve(steps: Sequence[int], losses: Sequence[float], *, size: tuple[int, int]) -> Image.Image:
+def draw_curve(
+    steps: Sequence[int], losses: Sequence[float], *, size: tuple[int, int]
+) -> Image.Image:
     """The loss against the steps, both axes logarithmic, with its running mean.
 
     Parameters

@@ -133,5 +133,7 @@ class TrainingSettings:
 def _check(name: str, value: Any, *, above: bool = False, high: float = float("inf")) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 <= value <= high or (above and value == 0) or value == float("inf"):
-        allowed = "positive" if above else "at least 0" if high == float("inf") else f"0 to {high:g}"
+        allowed = (
+            "positive" if above else "at least 0" if high == float("inf") else f"0 to {high:g}"
+        )
         raise ValueError(f"{name} of a training must be {allowed}. Got {value!r}.")

@@ -235,7 +235,10 @@ class FamilyTrainer:
                 times,
                 control=batch.control.to(device),
                 input_ids=self._tokens(
-                    ["" if hidden else caption for hidden, caption in zip(silent, batch.captions, strict=True)]
+                    [
+                        "" if hidden else caption
+                        for hidden, caption in zip(silent, batch.captions, strict=True)
+                    ]
                 ),
                 vector=features.vector.unflatten(0, (count, people)),
                 tokens=features.tokens.unflatten(0, (count, people)),
@@ -304,7 +307,9 @@ class FamilyTrainer:
         """Write a checkpoint, in the first process."""
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            tensors = {f"weight.{name}": value for name, value in self.parameters.items()}
+            tensors: dict[str, Tensor] = {
+                f"weight.{name}": value for name, value in self.parameters.items()
+            }
             tensors |= {f"average.{name}": value for name, value in self.average.items()}
             for name, parameter in self.parameters.items():
                 for key, value in self.optimizer.state[parameter].items():
@@ -357,7 +362,9 @@ class FamilyTrainer:
                 )
         expected = {f"{kind}.{name}" for kind in ("weight", "average") for name in self.parameters}
         if not expected <= set(tensors):
-            raise FormatError(f"The checkpoint {checkpoint} must hold every weight. Some are missing.")
+            raise FormatError(
+                f"The checkpoint {checkpoint} must hold every weight. Some are missing."
+            )
         device = self.accelerator.device
         self._fill({name: tensors[f"weight.{name}"] for name in self.parameters})
         for name, parameter in self.parameters.items():

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from accelerate import Accelerator
+
 from zoo.errors import ParameterError
 from zoo_instantfamily.drawn_model import build_drawn_faces
 from zoo_instantfamily.pipeline import InstantFamilyPipeline
@@ -75,9 +77,11 @@ def train_pipeline(
     multiple = 2 * factor if data == "drawn" else factor
     if side % multiple:
         raise ParameterError(f"--size must be a multiple of {multiple}, got {side}.")
+    accelerator = Accelerator(mixed_precision=precision)
     source: SceneSource
     if data == "drawn":
-        source = DrawnSource(seed=seed, batch_size=batch_size, side=side)
+        device = str(accelerator.device)
+        source = DrawnSource(seed=seed, batch_size=batch_size, side=side, device=device)
     else:
         source = FolderSource(
             data,
@@ -96,7 +100,7 @@ def train_pipeline(
         mixed_precision=precision,
         seed=seed,
     )
-    trainer = FamilyTrainer(pipe, source, settings)
+    trainer = FamilyTrainer(pipe, source, settings, accelerator=accelerator)
     last = float("nan")
 
     def keep(step: int, loss: float) -> None:

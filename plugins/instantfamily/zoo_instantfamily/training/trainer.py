@@ -314,7 +314,10 @@ class FamilyTrainer:
             for name, parameter in self.parameters.items():
                 for key, value in self.optimizer.state[parameter].items():
                     tensors[f"adam.{key}.{name}"] = torch.as_tensor(value)
-            save_checkpoint(folder, {**self._about(), "step": self.step}, tensors)
+            scaler = self.accelerator.scaler
+            state = {**self._about(), "step": self.step}
+            state["scaler"] = None if scaler is None else scaler.state_dict()
+            save_checkpoint(folder, state, tensors)
             if self.history:
                 save_picture(
                     draw_curve(*zip(*self.history, strict=True), size=(640, 400)),
@@ -377,6 +380,8 @@ class FamilyTrainer:
                 for key, value in moments.items()
                 if value is not None
             }
+        if self.accelerator.scaler is not None and state.get("scaler"):
+            self.accelerator.scaler.load_state_dict(state["scaler"])
         self.step = step
         self.history = [(int(a), float(b)) for a, b in state["history"]]
         self._recent = [float(value) for value in state["recent"]]

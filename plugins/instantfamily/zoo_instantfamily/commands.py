@@ -1,4 +1,4 @@
-"""``zoo instantfamily portrait``: a group picture, or a contact sheet, of drawn people."""
+"""``zoo instantfamily``: group pictures and contact sheets of drawn people, and training."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ from zoo.errors import ParameterError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["app", "portrait", "sheet"]
+__all__ = ["app", "portrait", "sheet", "train"]
 
 _FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -59,6 +59,55 @@ def sheet(
     images = faces.portraits(rows, size=size).view(people, portraits, 3, size, size)
     _write(images.permute(2, 0, 3, 1, 4).reshape(3, people * size, portraits * size), output)
     stdout().print(f"{output}: {portraits} portraits each of {people} people")
+
+
+@app.command()
+def train(
+    output: Annotated[Path, typer.Argument(help="Folder for checkpoints, pictures and pipeline.")],
+    *,
+    data: Annotated[
+        str, typer.Option(help="'drawn', or a folder or tar shard of pictures with descriptions.")
+    ] = "drawn",
+    base: Annotated[
+        Path | None, typer.Option(help="A saved pipeline to train; without it a small new one.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the optimiser.")] = 1000,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 8,
+    accumulation: Annotated[
+        int, typer.Option(min=1, help="Batches in a step, over all processes.")
+    ] = 2,
+    rate: Annotated[
+        float | None, typer.Option(help="Peak learning rate; 6e-4 for a new pipeline, else 1e-5.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(min=16, help="Side of the canvas in pixels.")] = None,
+    people: Annotated[int, typer.Option(min=1, max=16, help="Most faces given at once.")] = 4,
+    precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 200,
+    picture_every: Annotated[int, typer.Option(min=0, help="Steps; 0 draws none.")] = 500,
+) -> None:
+    """Train a pipeline; started again with the same options it goes on from where it was.
+
+    ``accelerate launch -m zoo instantfamily train ...`` shares the work between processes.
+    """
+    from zoo_instantfamily.training.command import train_pipeline
+
+    step, loss = train_pipeline(
+        output,
+        data=data,
+        base=base,
+        steps=steps,
+        batch_size=batch_size,
+        accumulation=accumulation,
+        rate=rate,
+        size=size,
+        people=people,
+        precision=precision,
+        seed=seed,
+        checkpoint_every=checkpoint_every,
+        picture_every=picture_every,
+    )
+    stdout().print(f"{output / 'pipeline'}: {step} steps, loss {loss:.4f}")
 
 
 def _check_picture(output: Path) -> None:

@@ -78,6 +78,11 @@ class FamilyMixin:
                 prefix=f"controlnet.{number}.",
             )
 
+    @property
+    def family_state(self) -> FamilyState:
+        """What the attention processors of both networks share, for whoever calls these alone."""
+        return self._family
+
     @torch.no_grad()
     def __call__(
         self,

@@ -20,6 +20,7 @@ __all__ = ["COMPONENTS", "INDEX", "PersistentMixin", "align", "check_index"]
 INDEX = "model_index.json"
 
 COMPONENTS = {
+    ("zoo_instantfamily.codec", "SpaceToDepth"),
     ("zoo_instantfamily.projector", "IDProjector"),
     ("zoo_instantfamily.adapter", "IDAdapter"),
     ("zoo_instantfamily.face_encoder", "DrawnFaceReader"),

@@ -15,14 +15,14 @@ from zoo_instantfamily.drawing.nuisance import MOODS, Nuisance, sample_nuisance
 from zoo_instantfamily.drawing.portrait import draw_people
 from zoo_instantfamily.drawing.traits import read_traits
 
-__all__ = ["BOX_HALF", "Scenes", "caption", "compose", "draw_scenes", "face_boxes"]
+__all__ = ["BOX_HALF", "NUMBERS", "Scenes", "caption", "compose", "draw_scenes", "face_boxes"]
 
 BOX_HALF = 0.96
 """Half side of the square box of a face, in head units."""
 
 _BOX_LIFT = -0.05
 _SHEET = (1.4, 1.5, 1.75)  # reach of a person beside, above and below the middle of the head
-_NUMBERS = (
+NUMBERS = (
     "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
     "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
 )  # fmt: skip
@@ -74,7 +74,7 @@ def caption(code: Tensor) -> str:
     shade = list(palette.BACKGROUND_COLOURS)[colour]
     who = "person" if people == 0 else "people"
     return (
-        f"{_NUMBERS[people]} {MOODS[mood]} {who} in {worn} clothes, "
+        f"{NUMBERS[people]} {MOODS[mood]} {who} in {worn} clothes, "
         f"{shade} {BACKGROUND_STYLES[style]} background"
     )
 

@@ -348,7 +348,6 @@ def context_graph(
                 graph.heads(graph.linear(contexts[kind], project), layer.heads, turned=turned)
                 for project, turned in ((layer.to_k, True), (layer.to_v, False))
             )
-            # The exporter of the inputs names these "keys" too, the layers being of one kind.
             graph.output(key, f"{name}_key_{number}", ["batch", layer.heads, depth, f"{name}_keys"])
             graph.output(
                 value, f"{name}_value_{number}", ["batch", layer.heads, f"{name}_keys", depth]

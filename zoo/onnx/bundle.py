@@ -37,7 +37,7 @@ MANIFEST = "zoo.json"
 TABULAR = "tabular"
 _MAX_MANIFEST = 16 * 2**20
 _MAX_GRAPH = 2**31 - 1  # what a protobuf can hold
-_GRAPH_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
+_GRAPH_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(/[A-Za-z][A-Za-z0-9_-]*)*\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _FIELDS: dict[str, type] = {
     "model": str,
@@ -264,7 +264,7 @@ def write_bundle(
     folder : pathlib.Path
         The folder, see `zoo.files.atomic_folder`.
     graphs : mapping of str to onnx.ModelProto
-        The graphs by name. Each becomes ``<name>.onnx``.
+        The graphs by name. Each becomes ``<name>.onnx``; a name may hold folders, ``unet/model``.
     model, task, distribution, version, runner : str
         See `Bundle`.
     metadata : mapping
@@ -319,8 +319,8 @@ def _write_graph(folder: Path, name: str, graph: "onnx.ModelProto") -> dict[str,
 
     if not _GRAPH_NAME.match(name):
         raise ExportError(
-            f"The name of a graph must be letters, digits, '_' and '-', starting with a letter. "
-            f"Got {name!r}."
+            f"The name of a graph must be letters, digits, '_' and '-', starting with a letter, "
+            f"or several of these with '/' between them. Got {name!r}."
         )
     if graph.ByteSize() > _MAX_GRAPH:
         raise ExportError(
@@ -329,9 +329,10 @@ def _write_graph(folder: Path, name: str, graph: "onnx.ModelProto") -> dict[str,
     clean = clean_graph(graph)
     check_graph(clean, f"the graph {name!r}", ExportError)
     target = folder / f"{name}.onnx"
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(clean.SerializeToString(deterministic=True))
     return {
-        "file": target.name,
+        "file": f"{name}.onnx",
         "sha256": sha256(target),
         "opset": {opset.domain or "ai.onnx": opset.version for opset in clean.opset_import},
         "ir_version": clean.ir_version,

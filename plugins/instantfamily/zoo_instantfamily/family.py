@@ -10,9 +10,10 @@ from torch import Tensor
 
 from zoo_instantfamily.attention import install
 from zoo_instantfamily.faces import FaceReader
-from zoo_instantfamily.identities import Face, by_sample, numbers_by_sample, read_face
+from zoo_instantfamily.identities import Face, read_face
 from zoo_instantfamily.masks import MARGIN, level_masks
 from zoo_instantfamily.places import canvas_size, control_images, read_places
+from zoo_instantfamily.samples import by_sample, numbers_by_sample
 from zoo_instantfamily.slots import MOST_PEOPLE
 from zoo_instantfamily.stack import FamilyStack
 from zoo_instantfamily.state import FamilyState

@@ -71,7 +71,39 @@ def check_index(folder: str | os.PathLike[str], cls: type) -> None:
 
 
 class PersistentMixin:
-    """Saves and loads whole pipelines."""
+    """Saves, loads and exports whole pipelines."""
+
+    def export_onnx(
+        self, folder: str | os.PathLike[str], *, verify: bool = True, overwrite: bool = False
+    ) -> Path:
+        """Write the pipeline as a folder that `zoo.load_onnx` draws with, without torch.
+
+        Parameters
+        ----------
+        folder : path-like
+            Where to; see `zoo_instantfamily.export`. It is whole or absent.
+        verify : bool, default=True
+            Draw an image with both and compare.
+        overwrite : bool, default=False
+            Replace an exported folder that is there.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder.
+
+        Raises
+        ------
+        zoo.errors.ExportError
+            A part of the pipeline is of a kind that cannot be written.
+        zoo.errors.VerificationError
+            The images differ. Nothing is left behind.
+        zoo.errors.FolderExistsError
+            Something is at ``folder`` that may not be replaced.
+        """
+        from zoo_instantfamily.export import export_pipeline
+
+        return export_pipeline(self, folder, verify=verify, overwrite=overwrite)
 
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], *, overwrite: bool = False, **options: Any

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
-from zoo_instantfamily.identities import by_sample
 from zoo_instantfamily.masks import circle_boxes, read_regions
 from zoo_instantfamily.pose import boxes_from_points, draw_circles, draw_points
+from zoo_instantfamily.samples import by_sample, is_tensor
 
 __all__ = ["Places", "canvas_size", "control_images", "read_places"]
 
@@ -60,7 +59,7 @@ def canvas_size(
     natural = (side, side)
     if isinstance(first, Image.Image):
         natural = (first.height, first.width)
-    elif isinstance(first, Tensor) and first.ndim >= 3:
+    elif is_tensor(first) and first.ndim >= 3:
         natural = (first.shape[-2], first.shape[-1])
     elif isinstance(first, np.ndarray) and first.ndim >= 3 and first.shape[-1] == 3:
         natural = (first.shape[-3], first.shape[-2])
@@ -221,7 +220,7 @@ def read_points(pose: Any, samples: int) -> list[np.ndarray] | None:
     """
     if not isinstance(pose, list | np.ndarray) or len(pose) == 0:
         return None
-    if isinstance(pose, list) and isinstance(pose[0], Image.Image | Tensor):
+    if isinstance(pose, list) and (isinstance(pose[0], Image.Image) or is_tensor(pose[0])):
         return None
     rows = [np.asarray(row, dtype=np.float64) for row in pose]
     if all(row.shape == (5, 2) for row in rows):

@@ -9,6 +9,7 @@ __all__: list[str] = []
 INSTANTFAMILY = zoo.ModelSpec(
     name="instantfamily",
     targets={"generation": "zoo_instantfamily.assembly:assemble"},
+    runner="zoo_instantfamily.runtime:FamilyRunner",
     summary="Several people in one image, each keeping their identity, in one pass.",
     paper=zoo.Paper(
         title="InstantFamily: Masked Attention for Zero-shot Multi-ID Image Generation",

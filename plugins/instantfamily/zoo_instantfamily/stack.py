@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from zoo_instantfamily.samples import Gains, strengths_at
+
 __all__ = ["VARIANTS", "FamilyStack", "Gains", "Groups"]
 
 VARIANTS = ("masked", "literal", "none")
-
-Gains = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +137,7 @@ class FamilyStack:
         tuple of tuple of float, or None
             By sample and identity; ``None`` where all are 1.
         """
-        if self.strength is None and self.window is None:
-            return None
-        rows = []
-        for sample in range(self.batch):
-            gains = self.strength[sample] if self.strength else (1.0,) * self.identities
-            if self.window is not None:
-                gains = tuple(
-                    0.0 if step / total < start or (step + 1) / total > end else gain
-                    for gain, (start, end) in zip(gains, self.window[sample], strict=True)
-                )
-            rows.append(gains)
-        return None if all(gain == 1 for row in rows for gain in row) else tuple(rows)
+        return strengths_at(self.strength, self.window, step=step, total=total)
 
     def context(self, *, parts: int) -> Tensor:
         """Tokens in the order of the network's batch.

@@ -128,6 +128,8 @@ def train(
     ] = False,
 ) -> None:
     """Train a language model on the files of a folder."""
+    from zoo_multitoken.training import Processes
+
     check_output_folder(output, overwrite=overwrite, marker="config.json")
     with _one_sentence(), system_errors(f"Cannot write {output}"):
         lm = zoo.load(
@@ -152,6 +154,8 @@ def train(
         ).fit(folder)
         # The folder was an option of this training, the saved model takes texts.
         lm.set_params(input="content", checkpoint=None, verbose=0)
+        if Processes().rank:  # another process writes it
+            return
         lm.save_pretrained(output, overwrite=overwrite)
     typer.echo(f"Trained {lm.n_parameters_:,} parameters on {lm.n_bytes_seen_:,} bytes.")
     if lm.history_ and "accuracy" in lm.history_[-1]:

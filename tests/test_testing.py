@@ -459,13 +459,13 @@ def test__classifier__labels_change_in_saving__fails(run_check):
     result = run_check(
         "saving", body, base="PretrainedMixin, LogisticRegression", task="classification"
     )
-    assert_failed(result, "before and after saving", "labels differ")
+    assert_failed(result, "before and after saving", "predict: ")
 
 
 def test__other_task__is_skipped_with_the_reason(run_check):
-    result = run_check("seeds", task="generation")
+    result = run_check("seeds", task="folding")
     assert result.status == "skipped"
-    assert "data for regression and classification, not for 'generation'" in result.reason
+    assert "data for regression, classification, generation, not for 'folding'" in result.reason
 
 
 def test__check__callers_warning_filters__do_not_matter(run_check):
@@ -584,10 +584,67 @@ def test__compare__labels_at_a_tie__may_differ_and_others_not():
     compare(
         {"predict": np.array(["b", "a"]), "predict_proba": chances}, wanted, "it", tolerance=1e-9
     )
-    with pytest.raises(AssertionError, match="it: 1 of 2 labels differ"):
+    with pytest.raises(AssertionError, match="it: predict: 1 of 2 differ"):
         compare(
             {"predict": np.array(["a", "b"]), "predict_proba": chances},
             wanted,
             "it",
             tolerance=1e-9,
         )
+
+
+GENERATOR = """
+class Texts(PretrainedMixin, BaseEstimator):
+    def fit(self, X, y=None):
+        self.letters_ = sorted(set("".join(X)))
+        return self
+
+    def generate(self, X, *, max_new_tokens, temperature=0.0, random_state=None):
+        rng = np.random.default_rng(0 if temperature == 0 else random_state)
+        added = "".join(rng.choice(self.letters_, size=max_new_tokens))
+        return [added for _ in X]
+
+    def score_samples(self, X):
+        return np.array([float(len(text)) for text in X])
+
+    def _get_fitted_state(self):
+        return FittedState(values={"letters": self.letters_}, arrays={"none": np.zeros(1)})
+
+    def _set_fitted_state(self, state):
+        self.letters_ = state.values["letters"]
+"""
+
+
+@pytest.mark.parametrize("check", ["seeds", "one_row", "pickle", "saving", "offline"])
+def test__generation__model_of_texts__passes(run_check, check):
+    extra = "from sklearn.base import BaseEstimator\n" + GENERATOR
+    result = run_check(check, extra=extra, base="Texts", task="generation")
+    assert result.status == "passed", result
+
+
+@pytest.mark.parametrize(
+    ("check", "body", "words"),
+    [
+        (
+            "seeds",
+            "def generate(self, X, **options):\n    return [str(random.random()) for _ in X]",
+            ["must leave alone: random"],
+        ),
+        (
+            "one_row",
+            "def score_samples(self, X):\n    return np.full(len(X), float(len(X)))",
+            ["rows alone and in a batch: score_samples differs"],
+        ),
+        (
+            "saving",
+            "def _get_fitted_state(self):\n"
+            "    return FittedState(values={'letters': ['q']}, arrays={'none': np.zeros(1)})",
+            ["before and after saving: generate: 20 of 20 differ"],
+        ),
+        ("pickle", "generate = score_samples = None", ["has no method for the task 'generation'"]),
+    ],
+    ids=["seeds", "one_row", "saving", "pickle"],
+)
+def test__generation__model_that_errs__fails(run_check, check, body, words):
+    extra = "from sklearn.base import BaseEstimator\n" + GENERATOR
+    assert_failed(run_check(check, body, extra=extra, base="Texts", task="generation"), *words)

@@ -44,7 +44,7 @@ def _save_outputs(model: Any, job: dict[str, Any]) -> None:
 
     from zoo.testing.subject import outputs
 
-    found: dict[str, Any] = dict(outputs(model, np.load(job["X"])))
+    found: dict[str, Any] = dict(outputs(model, np.load(job["X"]), job["task"]))
     np.savez(job["out"], **found)
 
 
@@ -71,7 +71,11 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
 
     runner = zoo.load_onnx(job["folder"], device="cpu")
     X = np.load(job["X"])
-    np.savez(job["out"], **{verb: getattr(runner, verb)(X) for verb in job["verbs"]})
+    found = {
+        name: getattr(runner, verb)(X, **options)
+        for name, (verb, options) in job["questions"].items()
+    }
+    np.savez(job["out"], **found)
     return {"loaded": sorted(sys.modules)}
 
 
@@ -79,12 +83,14 @@ def _fit(job: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     import zoo
+    from zoo.testing.subject import outputs
 
-    model = zoo.load(job["name"], task=job["task"])
+    model = zoo.load(job["name"], task=job["task"], **job["params"])
     X = np.load(job["X"])
-    model.fit(X, np.load(job["y"])).predict(X)
+    model.fit(X, None if job["y"] is None else np.load(job["y"]))
+    outputs(model, X, job["task"])
     if job["folder"]:
-        zoo.load(model.save_pretrained(job["folder"])).predict(X)
+        outputs(zoo.load(model.save_pretrained(job["folder"])), X, job["task"])
     return {}
 
 

@@ -3,7 +3,6 @@
 import importlib.util
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,15 +12,12 @@ from zoo.testing.subject import Subject, compare, outputs, skip
 
 __all__ = ["check_onnx", "check_runner"]
 
-BATCHES = (1, 7, 1000)
-#: Largest difference by dtype of the graph, in units of the largest output.
-TOLERANCES = {"float32": 1e-4, "float64": 1e-9}
 #: What a deployer does not have.
 ABSENT = ("torch", "sklearn", "scipy", "skorch", "skl2onnx", "sympy", "pandas", "safetensors")
 
 
 def _require_export(subject: Subject, task: str) -> None:
-    subject.data(task)
+    subject.task(task)
     if subject.entry.spec.exporter is None:
         skip(f"the model {subject.entry.spec.name!r} has no exporter")
     if importlib.util.find_spec("onnxruntime") is None:
@@ -29,18 +25,18 @@ def _require_export(subject: Subject, task: str) -> None:
 
 
 def check_onnx(subject: Subject, task: str) -> None:
-    """The exported graph gives the model's predictions, for batches of 1, 7 and 1000 rows."""
+    """The exported graph gives the model's predictions, alone and in batches."""
     _require_export(subject, task)
-    model = subject.fitted(task)
-    X, _ = subject.data(task, max(BATCHES))
+    model, about = subject.fitted(task), subject.task(task)
+    X, _ = subject.data(task, max(about.sizes))
     with tempfile.TemporaryDirectory() as parent:
-        for dtype, tolerance in TOLERANCES.items():
+        for dtype, tolerance in about.dtypes.items():
             folder = model.export_onnx(Path(parent, dtype), X[:100], dtype=dtype)
             runner = zoo.load_onnx(folder, device="cpu")
-            for size in BATCHES:
-                wanted = outputs(model, X[:size])
+            for size in about.sizes:
+                wanted = outputs(model, X[:size], task, about.deployed)
                 compare(
-                    outputs(runner, X[:size], wanted),
+                    outputs(runner, X[:size], task, set(wanted)),
                     wanted,
                     f"{dtype} graph and model, {size} rows",
                     tolerance=tolerance,
@@ -50,20 +46,27 @@ def check_onnx(subject: Subject, task: str) -> None:
 def check_runner(subject: Subject, task: str) -> None:
     """The exported folder runs in an interpreter that has onnxruntime and numpy alone."""
     _require_export(subject, task)
-    model: Any = subject.fitted(task)
+    model, about = subject.fitted(task), subject.task(task)
     X, _ = subject.data(task)
     with tempfile.TemporaryDirectory() as parent:
         folder = model.export_onnx(Path(parent, "model"), X)
         np.save(Path(parent, "X.npy"), X)
-        wanted = outputs(model, X)
+        wanted = outputs(model, X, task, about.deployed)
         run_job(
             "run",
             block=ABSENT,
             folder=folder,
             X=Path(parent, "X.npy"),
             out=Path(parent, "out.npz"),
-            verbs=list(wanted),
+            questions={
+                name: [about.questions[name].verb, dict(about.questions[name].options)]
+                for name in wanted
+            },
         )
         with np.load(Path(parent, "out.npz")) as found:
-            tolerance = TOLERANCES["float32"]
-            compare(dict(found), wanted, "runner without torch and model", tolerance=tolerance)
+            compare(
+                dict(found),
+                wanted,
+                "runner without torch and model",
+                tolerance=about.dtypes["float32"],
+            )

@@ -29,7 +29,7 @@ _ROWS = 20
 
 def check_scikit_learn(subject: Subject, task: str) -> None:
     """scikit-learn's own checks pass, none of them expected to fail."""
-    subject.data(task)
+    subject.task(task)
     found = check_estimator(subject.cls(task)(), on_fail=None, on_skip=None)
     failed = [
         f"{result['check_name']} ({type(result['exception']).__name__}: {result['exception']})"
@@ -63,7 +63,7 @@ def check_seeds(subject: Subject, task: str) -> None:
         for seed in (1, 2):
             _seed_generators(seed)
             before = _generator_states()
-            seeded.append(outputs(clone(model).fit(X, y), X))
+            seeded.append(outputs(clone(model).fit(X, y), X, task))
             after = _generator_states()
             # torch may have been imported by the first fit.
             moved = [name for name, state in before.items() if not _equal(state, after[name])]
@@ -76,23 +76,27 @@ def check_seeds(subject: Subject, task: str) -> None:
 def check_threads(subject: Subject, task: str) -> None:
     """Fits in four threads at once give what one alone gives."""
     X, y = subject.data(task)
-    alone = outputs(subject.fitted(task), X)
+    alone = outputs(subject.fitted(task), X, task)
     with ThreadPoolExecutor(4) as pool:
         models = list(pool.map(lambda _: subject.build(task).fit(X, y), range(4)))
     for model in models:
         compare(
-            outputs(model, X), alone, "a fit among other threads and one alone", tolerance=_SAME
+            outputs(model, X, task),
+            alone,
+            "a fit among other threads and one alone",
+            tolerance=_SAME,
         )
 
 
 def check_one_row(subject: Subject, task: str) -> None:
     """A row predicted alone gives what it gives in a batch."""
     X, _ = subject.data(task)
-    model = subject.fitted(task)
-    batch = {name: values[:_ROWS] for name, values in outputs(model, X).items()}
-    rows = [outputs(model, X[row : row + 1]) for row in range(_ROWS)]
+    model, about = subject.fitted(task), subject.task(task)
+    certain = [name for name, question in about.questions.items() if not question.drawn]
+    batch = {name: values[:_ROWS] for name, values in outputs(model, X, task, certain).items()}
+    rows = [outputs(model, X[row : row + 1], task, certain) for row in range(_ROWS)]
     single = {name: np.concatenate([row[name] for row in rows]) for name in batch}
-    compare(single, batch, "rows alone and in a batch", tolerance=1e-9)
+    compare(single, batch, "rows alone and in a batch", tolerance=about.alone)
 
 
 def check_pickle(subject: Subject, task: str) -> None:
@@ -101,7 +105,12 @@ def check_pickle(subject: Subject, task: str) -> None:
     model = subject.fitted(task)
     restored = pickle.loads(pickle.dumps(model))
     require(repr(restored.get_params()) == repr(model.get_params()), "pickling changes parameters")
-    compare(outputs(restored, X), outputs(model, X), "before and after pickling", tolerance=0.0)
+    compare(
+        outputs(restored, X, task),
+        outputs(model, X, task),
+        "before and after pickling",
+        tolerance=0.0,
+    )
 
 
 def _generator_states() -> dict[str, Any]:

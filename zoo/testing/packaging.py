@@ -42,14 +42,16 @@ def check_offline(subject: Subject, task: str) -> None:
     saves = issubclass(subject.cls(task), PretrainedMixin)
     with tempfile.TemporaryDirectory() as parent:
         np.save(Path(parent, "X.npy"), X)
-        np.save(Path(parent, "y.npy"), y)
+        if y is not None:
+            np.save(Path(parent, "y.npy"), y)
         result = run_job(
             "fit",
             offline=True,
             name=subject.entry.qualified_name,
             task=task,
             X=Path(parent, "X.npy"),
-            y=Path(parent, "y.npy"),
+            y=None if y is None else Path(parent, "y.npy"),
+            params=subject.params,
             folder=Path(parent, "model") if saves else None,
         )
     require(not result["attempts"], f"it tries to connect: {'; '.join(result['attempts'])}")

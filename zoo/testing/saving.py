@@ -35,7 +35,11 @@ def check_saving(subject: Subject, task: str) -> None:
         folder = model.save_pretrained(Path(parent, "model"))
         np.save(Path(parent, "X.npy"), X)
         result = run_job(
-            "predict", folder=folder, X=Path(parent, "X.npy"), out=Path(parent, "out.npz")
+            "predict",
+            folder=folder,
+            task=task,
+            X=Path(parent, "X.npy"),
+            out=Path(parent, "out.npz"),
         )
         require(
             result["class"] == type(model).__qualname__,
@@ -47,7 +51,9 @@ def check_saving(subject: Subject, task: str) -> None:
             f"saving changes parameters from {params} to {result['params']}",
         )
         with np.load(Path(parent, "out.npz")) as loaded:
-            compare(dict(loaded), outputs(model, X), "before and after saving", tolerance=1e-12)
+            compare(
+                dict(loaded), outputs(model, X, task), "before and after saving", tolerance=1e-12
+            )
 
 
 def check_hostile_files(subject: Subject, task: str) -> None:

@@ -1,7 +1,7 @@
 """The model under test: its classes, small data for each task, a fitted instance of each."""
 
 import unittest
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from zoo.loading import model_class
 from zoo.registry import Entry
 from zoo.spec import ModelSpec
+from zoo.testing.tasks import TASKS, Task
 
 __all__ = ["Subject", "compare", "outputs", "require", "skip"]
-
-N_FEATURES = 4
 
 
 def require(condition: object, message: str) -> None:
@@ -51,21 +50,6 @@ def skip(reason: str) -> NoReturn:
     raise unittest.SkipTest(reason)
 
 
-def _regression(signal: NDArray, rng: np.random.Generator) -> NDArray:
-    return 10.0 + 3.0 * signal + rng.normal(scale=0.1, size=len(signal))
-
-
-def _classification(signal: NDArray, rng: np.random.Generator) -> NDArray:
-    noisy = signal + rng.normal(scale=0.1, size=len(signal))
-    return np.array(["low", "middle", "high"])[np.digitize(noisy, [-0.5, 0.5])]
-
-
-_TARGETS: dict[str, Callable[[NDArray, np.random.Generator], NDArray]] = {
-    "regression": _regression,
-    "classification": _classification,
-}
-
-
 class Subject:
     """A registered model and what the checks need of it.
 
@@ -73,10 +57,12 @@ class Subject:
     ----------
     entry : Entry
         The model.
+    params : mapping of str to object
+        Parameters that are not to have their defaults.
     """
 
-    def __init__(self, entry: Entry[ModelSpec]) -> None:
-        self.entry = entry
+    def __init__(self, entry: Entry[ModelSpec], params: Mapping[str, Any]) -> None:
+        self.entry, self.params = entry, dict(params)
         self._fitted: dict[str, Any] = {}
 
     def cls(self, task: str) -> Any:
@@ -86,33 +72,20 @@ class Subject:
     def build(self, task: str) -> Any:
         """Make a new instance, seeded with 0 where it takes a seed."""
         cls = self.cls(task)
-        self.data(task)
-        return cls(random_state=0) if "random_state" in cls._get_param_names() else cls()
+        self.task(task)
+        seed = {"random_state": 0} if "random_state" in cls._get_param_names() else {}
+        return cls(**seed | self.params)
 
-    def data(self, task: str, n_samples: int = 120) -> tuple[NDArray, NDArray]:
-        """Small data for a task.
+    def task(self, task: str) -> Task:
+        """What the suite knows of a task; the check is skipped if it is none of its own."""
+        if task not in TASKS:
+            skip(f"the suite has data for {', '.join(TASKS)}, not for {task!r}")
+        return TASKS[task]
 
-        Parameters
-        ----------
-        task : str
-            The task.
-        n_samples : int, default=120
-            How many rows.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, 4)
-            Features on different scales; float64 numbers that float32 holds exactly.
-        y : ndarray of shape (n_samples,)
-            Floats, or three classes named by text.
-        """
-        if task not in _TARGETS:
-            skip(f"the suite has data for {' and '.join(_TARGETS)}, not for {task!r}")
-        rng = np.random.default_rng(0)
-        unit = rng.uniform(-1.0, 1.0, size=(n_samples, N_FEATURES))
-        signal = np.sin(3.0 * unit[:, 0]) + unit[:, 1] * unit[:, 2]
-        X = (unit * [1.0, 2.0, 0.5, 10.0] + [0.0, 1.0, 0.0, 100.0]).astype(np.float32)
-        return X.astype(np.float64), _TARGETS[task](signal, rng)
+    def data(self, task: str, n_samples: int | None = None) -> tuple[NDArray, NDArray | None]:
+        """Small data for a task, see `zoo.testing.tasks`."""
+        about = self.task(task)
+        return about.data(about.samples if n_samples is None else n_samples)
 
     def fitted(self, task: str) -> Any:
         """Return the instance that is fitted to `data`, once for all checks."""
@@ -122,7 +95,7 @@ class Subject:
 
 
 def outputs(
-    model: Any, X: NDArray, verbs: Iterable[str] = ("predict", "predict_proba")
+    model: Any, X: NDArray, task: str, only: Collection[str] | None = None
 ) -> dict[str, NDArray]:
     """Everything a model predicts.
 
@@ -130,22 +103,31 @@ def outputs(
     ----------
     model : object
         A fitted estimator, or the runner of an exported one.
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray of shape (n_samples, ...)
         Rows.
-    verbs : iterable of str, default=("predict", "predict_proba")
-        Which methods to call, of those it has.
+    task : str
+        Of `TASKS`.
+    only : collection of str or None, default=None
+        Ask these questions of the task only.
 
     Returns
     -------
     dict of str to ndarray of shape (n_samples, ...)
-        What each of them returned.
+        What each method that the model has returned.
+
+    Raises
+    ------
+    AssertionError
+        It has none of them.
     """
-    methods = {verb: getattr(model, verb, None) for verb in verbs}
-    found = {verb: np.asarray(method(X)) for verb, method in methods.items() if method is not None}
-    return {
-        verb: values.astype(str) if values.dtype == object else values
-        for verb, values in found.items()
-    }
+    found = {}
+    for name, question in TASKS[task].questions.items():
+        method = getattr(model, question.verb, None)
+        if method is not None and (only is None or name in only):
+            values = np.asarray(method(X, **question.options))
+            found[name] = values.astype(str) if values.dtype == object else values
+    require(found, f"{type(model).__name__} has no method for the task {task!r}")
+    return found
 
 
 def compare(
@@ -180,7 +162,7 @@ def compare(
         )
         if want.dtype.kind != "f":
             wrong = int(np.sum((have != want) & ~near_tie))
-            require(not wrong, f"{what}: {wrong} of {len(want)} labels differ")
+            require(not wrong, f"{what}: {name}: {wrong} of {len(want)} differ")
             continue
         scale = max(1.0, float(np.max(np.abs(want), initial=0.0)))
         difference = float(np.max(np.abs(have - want), initial=0.0))

@@ -99,7 +99,7 @@ def check_names(name: str) -> list[str]:
     list of str
         ``"check"``, or ``"check[task]"`` where a check looks at one task.
     """
-    return [check.name for check in _checks(registry().find(name), {})]
+    return [check.name for check in _checks(registry().find(name), {}, {})]
 
 
 def check_model(
@@ -107,6 +107,7 @@ def check_model(
     *,
     skip: Mapping[str, str] | None = None,
     only: Iterable[str] | None = None,
+    params: Mapping[str, Any] | None = None,
     on_result: Callable[[CheckResult], None] | None = None,
 ) -> Report:
     """Run the conformance suite on a model.
@@ -120,6 +121,9 @@ def check_model(
         ``{"onnx[regression]": "..."}`` for one.
     only : iterable of str or None, default=None
         Run these checks only, named in the same way.
+    params : mapping of str to object or None, default=None
+        Parameters of the model that are not to have their defaults, fit for JSON: what a small
+        model passes, a large one does, and sooner.
     on_result : callable or None, default=None
         Called with every `CheckResult` as it comes.
 
@@ -135,7 +139,7 @@ def check_model(
     zoo.errors.ParameterError
         ``skip`` or ``only`` name no check, or a reason is missing.
     """
-    checks = _checks(registry().find(name), skip or {})
+    checks = _checks(registry().find(name), skip or {}, params or {})
     chosen = None if only is None else set(only)
     if chosen is not None:
         _require_known(chosen, checks, "only")
@@ -148,7 +152,12 @@ def check_model(
     return Report(name, tuple(results))
 
 
-def parametrize_checks(name: str, *, skip: Mapping[str, str] | None = None) -> Any:
+def parametrize_checks(
+    name: str,
+    *,
+    skip: Mapping[str, str] | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> Any:
     """Make a pytest test of every check.
 
     Parameters
@@ -157,6 +166,8 @@ def parametrize_checks(name: str, *, skip: Mapping[str, str] | None = None) -> A
         A registered model.
     skip : mapping of str to str or None, default=None
         Checks to leave out, each with the reason.
+    params : mapping of str to object or None, default=None
+        Parameters of the model that are not to have their defaults, fit for JSON.
 
     Returns
     -------
@@ -171,12 +182,14 @@ def parametrize_checks(name: str, *, skip: Mapping[str, str] | None = None) -> A
     """
     import pytest
 
-    checks = _checks(registry().find(name), skip or {})
+    checks = _checks(registry().find(name), skip or {}, params or {})
     return pytest.mark.parametrize("check", checks, ids=[check.name for check in checks])
 
 
-def _checks(entry: Entry[ModelSpec], skip: Mapping[str, str]) -> list[Check]:
-    subject = Subject(entry)
+def _checks(
+    entry: Entry[ModelSpec], skip: Mapping[str, str], params: Mapping[str, Any]
+) -> list[Check]:
+    subject = Subject(entry, params)
     planned: list[tuple[str, Callable[[], None]]] = [
         (name, partial(run, subject)) for name, run in _OF_THE_MODEL.items()
     ]

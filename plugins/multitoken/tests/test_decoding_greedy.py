@@ -106,7 +106,7 @@ def test__greedy__autoregressive__gives_the_chain_one_token_a_forward():
     assert statistics.bursts == {1: 72}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     guess=st.sampled_from(GUESSES),
     seed=st.integers(0, 50),
@@ -143,7 +143,7 @@ def test__greedy__anything__equals_plain_decoding(guess, seed, sequential, promp
     assert fast.statistics.forwards <= slow.statistics.forwards
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 1000),
     rows=st.integers(1, 4),

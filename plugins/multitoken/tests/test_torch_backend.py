@@ -34,7 +34,7 @@ def trained_model(head):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     text = torch.tensor(list(TEXT))
     generator = torch.Generator().manual_seed(0)
-    for _ in range(80):
+    for _ in range(60):
         starts = torch.randint(len(text) - 44, (4,), generator=generator)
         ids = torch.stack([text[start : start + 44] for start in starts.tolist()])
         extra = config.n_heads - 1 if config.drafts_read_tokens else 0
@@ -53,7 +53,7 @@ def trained_model(head):
 
 def both(model, prompts, **options):
     backend = TorchBackend(model)
-    given = {"max_new_tokens": 48, **options}
+    given = {"max_new_tokens": 24, **options}
     slow, fast = (
         decode(backend, prompts, Options(strategy=strategy, **given)).run()
         for strategy in ("autoregressive", "speculative")
@@ -92,7 +92,7 @@ def test__greedy__trained_weights__equals_plain_decoding_in_fewer_forwards(head)
 def test__strict__bfloat16__equals_plain_decoding(head, rows):
     model = random_model(head).to(torch.bfloat16)
     slow, fast, _ = both(
-        model, ragged(rows), draft="hybrid", n_draft=4, lossless="strict", max_new_tokens=80
+        model, ragged(rows), draft="hybrid", n_draft=4, lossless="strict", max_new_tokens=40
     )
     assert fast == slow
 

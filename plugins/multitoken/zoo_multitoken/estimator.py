@@ -25,7 +25,7 @@ from zoo_multitoken.model import MultiTokenModel
 from zoo_multitoken.text_generator import TextGenerator
 from zoo_multitoken.tokens import Tokenizer
 from zoo_multitoken.torch_backend import TorchBackend
-from zoo_multitoken.training import TokenStream, Trainer, split_documents
+from zoo_multitoken.training import TokenStream, Trainer, join_processes, split_documents
 
 __all__ = ["MultiTokenLM"]
 
@@ -35,7 +35,9 @@ class MultiTokenLM(TextScores, TextGenerator, OnnxExportMixin, PretrainedMixin, 
 
     Head 1 predicts the next token, head i the i-th next one. The further heads draft, so that
     `generate` reads several tokens at a time and gives what head 1 alone would have given.
-    Fitting is deterministic for a given ``random_state`` and number of threads.
+    Fitting is deterministic for a given ``random_state`` and number of threads. Started by
+    ``accelerate launch`` or ``torchrun``, the processes share the windows of every batch; they must
+    be given an int as ``random_state`` and the same texts.
 
     Parameters
     ----------
@@ -271,6 +273,7 @@ class MultiTokenLM(TextScores, TextGenerator, OnnxExportMixin, PretrainedMixin, 
             If ``X`` is something else.
         """
         check_parameters(type(self).__name__, self.get_params(deep=False))
+        join_processes()
         texts = self._texts(X)
         rng = generator(self.random_state)
         seeds = rng.integers(0, 2**31, size=2)
@@ -316,6 +319,7 @@ class MultiTokenLM(TextScores, TextGenerator, OnnxExportMixin, PretrainedMixin, 
             As `fit` does.
         """
         check_parameters(type(self).__name__, self.get_params(deep=False))
+        join_processes()
         texts = self._texts(X)
         rng = generator(self.random_state)
         seeds = rng.integers(0, 2**31, size=2)

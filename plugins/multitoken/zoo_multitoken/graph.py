@@ -17,14 +17,14 @@ Axes of inputs and outputs: ``rows``, ``block`` (tokens fed), ``asked`` (positio
 draft), ``capacity`` (positions of the cache), ``vocab``.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from zoo_multitoken._graph_writer import SCALE, GraphWriter
 from zoo_multitoken.config import ModelConfig
 
 __all__ = [
@@ -41,7 +41,6 @@ DIALECTS = ("standard", "fused")
 EXPORTABLE_HEADS = ("linear", "causal", "parallel", "anticausal")
 _OPSET, _IR = 24, 11
 _CONTRIB = "com.microsoft"
-_SCALE = ".scale"
 
 
 def cache_names(config: ModelConfig) -> list[str]:
@@ -102,7 +101,7 @@ def read_weights(graph: onnx.GraphProto) -> dict[str, NDArray]:
     weights = {}
     for name, value in tensors.items():
         if name.endswith(".weight"):
-            scale = tensors.get(name + _SCALE)
+            scale = tensors.get(name + SCALE)
             weights[name] = value if scale is None else value.astype(np.float32) * scale
     return weights
 
@@ -139,7 +138,7 @@ def step_graph(
     return _StepGraph(config, weights, positions, dialect, scales or {}).build()
 
 
-class _StepGraph:
+class _StepGraph(GraphWriter):
     def __init__(
         self,
         config: ModelConfig,
@@ -148,15 +147,9 @@ class _StepGraph:
         dialect: str,
         scales: Mapping[str, NDArray],
     ) -> None:
-        self.config, self.weights, self.scales = config, weights, scales
-        self.positions, self.fused = positions, dialect == "fused"
-        self.dtype = weights["norm.weight"].dtype
+        super().__init__(weights, scales, dtype=weights["norm.weight"].dtype)
+        self.config, self.positions, self.fused = config, positions, dialect == "fused"
         self.rows: int | str = 1 if self.fused else "rows"
-        self._nodes: list[onnx.NodeProto] = []
-        self._tensors: dict[str, onnx.TensorProto] = {}
-        self._inputs: list[onnx.ValueInfoProto] = []
-        self._outputs: list[onnx.ValueInfoProto] = []
-        self._count = 0
 
     def build(self) -> onnx.ModelProto:
         """Put the graph together."""
@@ -197,59 +190,6 @@ class _StepGraph:
         if self.fused:
             opsets.append(helper.make_opsetid(_CONTRIB, 1))
         return helper.make_model(graph, opset_imports=opsets, ir_version=_IR)
-
-    # Names, constants, nodes.
-
-    def _name(self, what: str) -> str:
-        self._count += 1
-        return f"{what}_{self._count}"
-
-    def _op(self, operator: str, inputs: Sequence[str], **attributes: Any) -> str:
-        return self._ops(operator, inputs, 1, **attributes)[0]
-
-    def _ops(
-        self, operator: str, inputs: Sequence[str], outputs: int, **attributes: Any
-    ) -> list[str]:
-        names = [self._name(operator.lower()) for _ in range(outputs)]
-        self._nodes.append(helper.make_node(operator, list(inputs), names, **attributes))
-        return names
-
-    def _constant(self, value: ArrayLike, dtype: DTypeLike = np.int64, name: str = "") -> str:
-        array = np.asarray(value, dtype=dtype)
-        name = name or f"constant_{array.dtype}_{array.tolist()}"
-        if name not in self._tensors:
-            self._tensors[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
-        return name
-
-    def _weight(self, name: str) -> str:
-        value = self.weights[name]
-        if name not in self.scales:
-            return self._constant(value, self.dtype, name)
-        scaled = name + ".scaled"
-        if not any(scaled in node.output for node in self._nodes):
-            inputs = [
-                self._constant(value, np.int8, name),
-                self._constant(self.scales[name], self.dtype, name + _SCALE),
-            ]
-            self._nodes.append(helper.make_node("DequantizeLinear", inputs, [scaled], axis=-1))
-        return scaled
-
-    def _input(self, name: str, shape: list[int | str], dtype: DTypeLike) -> str:
-        element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        self._inputs.append(helper.make_tensor_value_info(name, element, shape))
-        return name
-
-    def _output(
-        self, value: str, name: str, shape: list[int | str], dtype: DTypeLike = np.float32
-    ) -> None:
-        self._nodes.append(helper.make_node("Identity", [value], [name]))
-        element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        self._outputs.append(helper.make_tensor_value_info(name, element, shape))
-
-    def _float32(self, value: str) -> str:
-        if self.dtype == np.float32:
-            return value
-        return self._op("Cast", [value], to=onnx.TensorProto.FLOAT)
 
     # What every dialect knows of positions.
 

@@ -28,3 +28,15 @@ MULTITOKEN = zoo.ModelSpec(
 def zoo_register_models(register: Callable[[zoo.ModelSpec], None]) -> None:
     """Register the multi-token family."""
     register(MULTITOKEN)
+
+
+@zoo.hookimpl
+def zoo_register_commands(register: Callable[[zoo.CommandSpec], None]) -> None:
+    """Register ``zoo multitoken ...``."""
+    register(
+        zoo.CommandSpec(
+            name="multitoken",
+            target="zoo_multitoken.commands:app",
+            summary="Train language models on folders of texts, complete texts with them.",
+        )
+    )

@@ -1,16 +1,33 @@
 """Several processes that share the rows of every batch, each with the whole model.
 
-The process group of ``torch.distributed`` is used where there is one, as after ``torchrun``. All
-know the whole batch and read their own rows of it; the gradients are divided by the counts of the
-whole batch before they are added up, so that a step is that of one process on the same batch.
+The process group of ``torch.distributed`` is used where there is one; `join_processes`
+makes it where ``accelerate launch`` or ``torchrun`` started the program. All know the whole batch
+and read their own rows of it; the gradients are divided by the counts of the whole batch before
+they are added up, so that a step is that of one process on the same batch.
 """
 
+import os
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, distributed
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "join_processes"]
+
+
+def join_processes() -> None:
+    """Join the other processes of the program, where a launcher started several.
+
+    ``accelerate launch`` and ``torchrun`` say so in the environment (``WORLD_SIZE`` and others).
+    Each process of a machine takes the GPU of its number. Without a launcher, and where there is a
+    process group already, nothing happens.
+    """
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+    if not several or not distributed.is_available() or distributed.is_initialized():
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 
 class Processes:

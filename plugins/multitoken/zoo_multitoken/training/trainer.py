@@ -2,19 +2,19 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from zoo.errors import FormatError
 from zoo_multitoken.model import MultiTokenModel
 from zoo_multitoken.training.checkpoint import latest, read_checkpoint, write_checkpoint
 from zoo_multitoken.training.corpus import Batches, TokenStream
+from zoo_multitoken.training.identity import find_difference, may_be_prolonged
 from zoo_multitoken.training.loss import (
     IGNORED,
     head_losses,
@@ -22,8 +22,9 @@ from zoo_multitoken.training.loss import (
     losses_with_gradients,
 )
 from zoo_multitoken.training.muon import make_optimizers
+from zoo_multitoken.training.precision import mixed_precision
 from zoo_multitoken.training.processes import Processes
-from zoo_multitoken.training.schedule import decay_start, head_weights, learning_rate_factor
+from zoo_multitoken.training.schedule import head_weights, learning_rate_factor
 from zoo_multitoken.training.settings import TrainingSettings
 
 __all__ = ["Trainer"]
@@ -336,23 +337,6 @@ class Trainer:
             "tokens": self._batches.fingerprint,
         }
 
-    def _may_be_prolonged(self, state: Mapping[str, Any]) -> bool:
-        """Whether a checkpoint differs in ``steps`` alone and has not felt them yet."""
-        settings = self.settings
-        try:
-            theirs = dict(state["identity"]["settings"])
-            steps, done = int(theirs["steps"]), int(state["step"])
-        except (KeyError, TypeError, ValueError):
-            return False
-        asked = {**state["identity"], "settings": theirs | {"steps": settings.steps}}
-        return (
-            settings.schedule == "plateau"
-            and settings.loss_weights != "curriculum"
-            and asked == self._identity()
-            and settings.warmup <= min(steps, settings.steps) // 2
-            and done <= decay_start(min(steps, settings.steps))
-        )
-
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write a checkpoint.
 
@@ -400,8 +384,8 @@ class Trainer:
             It is damaged, or one of another training.
         """
         state, tensors = read_checkpoint(checkpoint)
-        difference = _difference(state.get("identity"), self._identity())
-        if difference and not self._may_be_prolonged(state):
+        difference = find_difference(state.get("identity"), self._identity())
+        if difference and not may_be_prolonged(state, self._identity(), self.settings):
             raise FormatError(
                 f"The checkpoint {checkpoint} must be one of the same model, settings and texts. "
                 f"Got one of {difference}."
@@ -428,45 +412,3 @@ class Trainer:
         self.history = state["history"]
         self._best = float("inf") if state["best"] is None else state["best"]
         self._stale = state["stale"]
-
-
-@contextmanager
-def mixed_precision(device: str) -> Iterator[None]:
-    """Matrix products in bfloat16.
-
-    On a CPU attention is computed from whole tables of scores, which is a sixth faster per training
-    step than the fused kernel for windows of 512 and heads of width 64.
-
-    Parameters
-    ----------
-    device : str
-        Type of the device.
-    """
-    with torch.autocast(device, torch.bfloat16):
-        if device != "cpu":
-            yield
-            return
-        before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
-        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(enabled=True)
-        try:
-            with sdpa_kernel(SDPBackend.MATH):
-                yield
-        finally:
-            torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(enabled=before)
-
-
-def _difference(found: Any, wanted: dict[str, Any]) -> str:
-    if not isinstance(found, dict):
-        return "none"
-    parts = []
-    for part, expected in wanted.items():
-        other = found.get(part)
-        if isinstance(expected, dict) and isinstance(other, dict):
-            parts += [
-                f"{name} {other.get(name)!r} rather than {value!r}"
-                for name, value in expected.items()
-                if other.get(name) != value
-            ]
-        elif other != expected:
-            parts.append(f"{part} {other!r} rather than {expected!r}")
-    return ", ".join(parts)

@@ -1,7 +1,7 @@
 """The denoising loop in numbered steps, for whatever computes the networks.
 
-The pipelines call the loop of diffusers; this one draws without torch, and the check of an export
-runs it with the modules and with the graphs. Both loops are held together by their images.
+The pipelines call the loop of diffusers; this one draws without torch. Every export draws a picture
+with both, and is refused where they differ.
 """
 
 from collections.abc import Callable, Sequence

@@ -4,6 +4,7 @@ import sympy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from zoo_kan.datasets import load_orbits
 from zoo_kan.network import EdgeLayer, KANNetwork
 from zoo_kan.regressor import KANRegressor
 from zoo_kan.solvers import fit_lm, initial_network
@@ -339,3 +340,12 @@ def test__to_symbolic__one_constant_in_two_terms__ends_the_search():
     ratio = sympy.simplify(formula.expressions_[0] / law)
     assert float(ratio) == pytest.approx(1.0, abs=2e-3)
     assert formula.n_tried_ < 60
+
+
+def test__to_symbolic__published_orbits__give_the_round_law():
+    orbits = load_orbits()
+    X = np.log(orbits.data / [149_597_870.7, 1_988_400.0])  # astronomical units, solar masses
+    years = np.log(orbits.target / 365.25)
+    formula = KANRegressor(random_state=0).fit(X, years).to_symbolic()
+    a, m = sympy.symbols("x0 x1")
+    assert formula.expressions_[0] == 3 * a / 2 - m / 2

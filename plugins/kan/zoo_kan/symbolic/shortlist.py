@@ -22,6 +22,7 @@ __all__ = ["shortlist"]
 Array = NDArray[np.floating]
 
 _MOST_ROWS = 8
+_TIE = 1.0  # nats by which descriptions may differ and still be equally good
 _UNSTABLE = 0.5  # a formula that loses more on held-out rows is shown but not chosen
 
 
@@ -64,6 +65,7 @@ def shortlist(
     expression : sympy.Expr
     rows : list of FormulaRow
     """
+    ranked = _rounder_first(ranked)
     problem, raw = search.problem, list(X.T)
     judge = Problem(problem.columns, problem.target, weight, problem.logistic)
 
@@ -104,6 +106,13 @@ def shortlist(
     if chosen not in shown:
         shown = sorted([*shown, chosen], key=lambda row: row.complexity)
     return chosen.expression, shown
+
+
+def _rounder_first(ranked: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates with those that tie with the best in the order of their free constants."""
+    ties = [c for c in ranked if c.length < ranked[0].length + _TIE]
+    ties.sort(key=lambda c: (len(c.fit.theta), c.length))
+    return [*ties, *ranked[len(ties) :]]
 
 
 def _held_out(candidate: Candidate, problem: Problem, weight: Array, seed: int) -> float:
